@@ -1,0 +1,159 @@
+"""The verbs of a supervisor, by OTP's names: children come, go and are counted while the tree runs."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from .child import Child, Status
+from .current import CURRENT
+from .errors import (
+    AdminError,
+    ChildExists,
+    ChildNotStopped,
+    TooManyChildren,
+    UnknownChild,
+    WouldDeadlock,
+    start_failed,
+)
+from .spec import ids_in
+from .supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from .registry import Registry
+    from .spec import ChildSpec
+
+__all__ = [
+    "ChildCount",
+    "ChildInfo",
+    "count_children",
+    "delete_child",
+    "restart_child",
+    "start_child",
+    "terminate_child",
+    "which_children",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildInfo:
+    """One child as its supervisor sees it."""
+
+    id: str
+    kind: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class ChildCount:
+    """`specs` are all places, `active` those with a live task; the rest splits `specs` by kind."""
+
+    specs: int
+    active: int
+    supervisors: int
+    workers: int
+
+
+async def start_child(registry: "Registry", supervisor_id: str, spec: "ChildSpec") -> Child:
+    """Start a new child and wait until it is ready; StartFailed leaves nothing behind."""
+    owner = _supervisor(registry, supervisor_id)
+    _require_running(owner)
+    _require_no_deadlock(owner, None)
+    limit = owner.spec.max_children
+    if limit is not None and len(owner.children) >= limit:
+        raise TooManyChildren(f"{supervisor_id} has {len(owner.children)} of {limit} children")
+    for name in ids_in(spec):
+        if name in registry:
+            raise ChildExists(f"{name} is taken by {registry.find(name).path}")
+    return await _start(owner, owner.add(spec))
+
+
+async def restart_child(registry: "Registry", supervisor_id: str, child_id: str) -> None:
+    """Start a stopped child again and wait until it is ready. It does not count as a restart."""
+    owner = _supervisor(registry, supervisor_id)
+    child = _child(owner, child_id)
+    if child.status not in ("stopped", "failed"):
+        raise ChildNotStopped(f"{child.path} is {child.status}, only a stopped child can be restarted")
+    _require_running(owner)
+    _require_no_deadlock(owner, None)
+    await _start(owner, child)
+
+
+async def terminate_child(registry: "Registry", supervisor_id: str, child_id: str) -> None:
+    """Stop a child and wait until it is down; a dynamic or temporary one is gone then."""
+    owner = _supervisor(registry, supervisor_id)
+    child = _child(owner, child_id)
+    _require_no_deadlock(owner, child)
+    is_kept = not owner.spec.is_dynamic and child.spec.restart != "temporary"
+    if child.status in ("stopped", "failed") and not child.stop_wanted:
+        return
+    owner.plan_stop(child, "stopped" if is_kept else "removed", "shutdown")
+    while child.stop_wanted and child.status != "zombie":
+        await child.changed()
+
+
+async def delete_child(registry: "Registry", supervisor_id: str, child_id: str) -> None:
+    """Forget a stopped child and free its id."""
+    owner = _supervisor(registry, supervisor_id)
+    child = _child(owner, child_id)
+    if child.status not in ("stopped", "failed"):
+        raise ChildNotStopped(f"{child.path} is {child.status}, only a stopped child can be deleted")
+    owner.remove(child, "deleted")
+    await trio.lowlevel.checkpoint()
+
+
+def which_children(registry: "Registry", supervisor_id: str) -> tuple[ChildInfo, ...]:
+    """The supervisor's children in order of start."""
+    owner = _supervisor(registry, supervisor_id)
+    return tuple(ChildInfo(c.id, c.body.kind, c.status) for c in owner.children.values())
+
+
+def count_children(registry: "Registry", supervisor_id: str) -> ChildCount:
+    """How many children the supervisor has, and of which kinds."""
+    children = _supervisor(registry, supervisor_id).children.values()
+    supervisors = sum(c.body.kind == "supervisor" for c in children)
+    active = sum(c.is_alive for c in children)
+    return ChildCount(len(children), active, supervisors, len(children) - supervisors)
+
+
+async def _start(owner: Supervisor, child: Child) -> Child:
+    child.is_requested = True
+    child.start_error = None
+    owner.plan_start(child, trio.current_time())
+    while child.status in ("restarting", "starting"):
+        await child.changed()
+    if child.is_requested:
+        raise start_failed(child.id, child.start_error)
+    return child
+
+
+def _supervisor(registry: "Registry", supervisor_id: str) -> Supervisor:
+    child = registry.find(supervisor_id)
+    if not isinstance(child.body, Supervisor):
+        raise AdminError(f"{supervisor_id} is of kind {child.body.kind}, not a supervisor")
+    return child.body
+
+
+def _require_running(owner: Supervisor) -> None:
+    if not owner.takes_requests:
+        raise AdminError(f"{owner.child.id} is {owner.child.status} and starts nobody")
+
+
+def _child(owner: Supervisor, child_id: str) -> Child:
+    try:
+        return owner.children[child_id]
+    except KeyError:
+        raise UnknownChild(f"{owner.child.id} has no child {child_id!r}") from None
+
+
+def _require_no_deadlock(owner: Supervisor, target: Child | None) -> None:
+    """Refuse what waits for the asking task: stopping oneself, or starting behind one's own start."""
+    asking = CURRENT.get()
+    while asking is not None:
+        if asking is target:
+            raise WouldDeadlock(f"{target.id} asks to be stopped and would wait for itself")
+        if asking.owner is owner and asking.status == "starting" and not owner.spec.is_dynamic:
+            raise WouldDeadlock(
+                f"{owner.child.id} is starting {asking.id}, which asks it to start another"
+            )
+        asking = asking.owner.child if isinstance(asking.owner, Supervisor) else None

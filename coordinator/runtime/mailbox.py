@@ -1,0 +1,207 @@
+"""The queue in front of an actor: bounded, ordered, and alive when its actor is not.
+
+A deque holds the messages and Trio is used only to wait, because a channel cannot drop its oldest,
+tell an age or outlive its receiver.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from .errors import ActorDown, MailboxFull
+from .messages import Envelope
+from .spec import Mailbox
+
+__all__ = ["Counters", "Queue"]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What became of every message; the conservation law ties them together.
+
+    accepted = acked + dead_lettered + returned + expired + dropped + queued + in flight. Messages that
+    never got in (`refused`) are outside the law.
+    """
+
+    accepted: int = 0
+    acked: int = 0
+    dead_lettered: int = 0
+    returned: int = 0
+    expired: int = 0
+    dropped: int = 0
+    refused: int = 0
+
+    def left_over(self) -> int:
+        """Accepted messages whose fate is still open."""
+        settled = self.acked + self.dead_lettered + self.returned + self.expired + self.dropped
+        return self.accepted - settled
+
+
+class _Sender:
+    """A blocked sender: its message, and why it was turned away, if it was."""
+
+    __slots__ = ("envelope", "refusal")
+
+    def __init__(self, envelope: Envelope) -> None:
+        self.envelope = envelope
+        self.refusal: str | None = None
+
+
+class Queue:
+    """Messages in order of arrival under one Mailbox policy, and the senders that wait for room.
+
+    `lost` hears of each message the policy drops.
+    """
+
+    __slots__ = ("_equals", "_items", "_lost", "_senders", "counters", "id", "mailbox")
+
+    def __init__(self, owner_id: str, mailbox: Mailbox, lost: Callable[[object], None]) -> None:
+        self.id = owner_id
+        self.mailbox = mailbox
+        self.counters = Counters()
+        self._lost = lost
+        self._items: deque[Envelope] = deque()
+        self._senders: dict[trio.lowlevel.Task, _Sender] = {}
+        self._equals: Counter[object] | None = None  # kept only once somebody coalesces
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def senders_waiting(self) -> int:
+        """Senders blocked for room."""
+        return len(self._senders)
+
+    def oldest_age_s(self, now: float) -> float | None:
+        """How long the oldest message has been queued."""
+        return now - self._items[0].enqueued_at if self._items else None
+
+    def holds_equal(self, message: object) -> bool:
+        """Whether an equal cast is queued; constant time after the first question."""
+        if not _is_hashable(message):
+            return any(e.message == message for e in self._items)
+        if self._equals is None:
+            self._equals = Counter(e.message for e in self._items if _is_counted(e))
+        return self._equals[message] > 0
+
+    def offer(self, envelope: Envelope) -> bool:
+        """Take the message in now; False if the policy drops it, MailboxFull if it refuses."""
+        if len(self._items) >= self.mailbox.capacity or self._senders:
+            match self.mailbox.full:
+                case "wait" | "reject":
+                    self.counters.refused += 1
+                    raise MailboxFull(self.id, self.mailbox.capacity)
+                case "drop_newest":
+                    self.counters.refused += 1
+                    self._lose(envelope)
+                    return False
+                case "drop_oldest":
+                    oldest = self._pop()
+                    self.counters.dropped += 1
+                    self._lose(oldest)
+        self._admit(envelope)
+        return True
+
+    async def put(self, envelope: Envelope) -> bool:
+        """Take the message in, waiting in line for room if the policy is "wait".
+
+        Senders that wait get in first come, first served. With room it is not a checkpoint, so that a
+        sender pays for the scheduler once per full mailbox and not once per message.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self.mailbox.full != "wait":
+            return self.offer(envelope)
+        if len(self._items) < self.mailbox.capacity and not self._senders:
+            self._admit(envelope)
+            return True
+        await self._wait_for_room(envelope)
+        return True
+
+    async def _wait_for_room(self, envelope: Envelope) -> None:
+        task = trio.lowlevel.current_task()
+        sender = self._senders[task] = _Sender(envelope)
+
+        def leave(_: object) -> trio.lowlevel.Abort:
+            del self._senders[task]
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(leave)
+        if sender.refusal is not None:
+            raise ActorDown(self.id, sender.refusal)
+
+    def take(self) -> Envelope | None:
+        """The oldest message, or None; its place goes to the sender that has waited longest."""
+        if not self._items:
+            return None
+        envelope = self._pop()
+        if self._senders:
+            self._admit_waiting()
+        return envelope
+
+    def withdraw(self, envelope: Envelope) -> bool:
+        """Remove one message whose caller gave up; False if it is no longer queued."""
+        try:
+            self._items.remove(envelope)
+        except ValueError:
+            return False
+        self._forget(envelope)
+        self.counters.expired += 1
+        if self._senders:
+            self._admit_waiting()
+        return True
+
+    def close(self, reason: str) -> list[Envelope]:
+        """Empty the queue for good and turn the waiting senders away; gives what was still queued."""
+        for task, sender in self._senders.items():
+            sender.refusal = reason
+            trio.lowlevel.reschedule(task)
+        self._senders.clear()
+        left = list(self._items)
+        self._items.clear()
+        self._equals = None
+        self.counters.returned += len(left)
+        return left
+
+    def _admit(self, envelope: Envelope) -> None:
+        self.counters.accepted += 1
+        self._items.append(envelope)
+        if self._equals is not None and _is_counted(envelope):
+            self._equals[envelope.message] += 1
+
+    def _admit_waiting(self) -> None:
+        task, sender = next(iter(self._senders.items()))
+        del self._senders[task]
+        sender.envelope.enqueued_at = trio.current_time()
+        self._admit(sender.envelope)
+        trio.lowlevel.reschedule(task)
+
+    def _pop(self) -> Envelope:
+        envelope = self._items.popleft()
+        self._forget(envelope)
+        return envelope
+
+    def _forget(self, envelope: Envelope) -> None:
+        if self._equals is not None and _is_counted(envelope):
+            self._equals[envelope.message] -= 1
+            if not self._equals[envelope.message]:
+                del self._equals[envelope.message]
+
+    def _lose(self, envelope: Envelope) -> None:
+        self._lost(envelope.message)
+        if envelope.reply is not None:
+            envelope.reply.refuse(MailboxFull(self.id, self.mailbox.capacity))
+
+
+def _is_hashable(message: object) -> bool:
+    try:
+        hash(message)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_counted(envelope: Envelope) -> bool:
+    """Calls never coalesce: each has a caller of its own."""
+    return envelope.reply is None and _is_hashable(envelope.message)

@@ -1,0 +1,46 @@
+"""Who is called what: ids are unique in the whole tree and keep their owner over restarts."""
+
+from typing import TYPE_CHECKING
+
+from .errors import ChildExists
+
+if TYPE_CHECKING:
+    from .child import Child
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """Id → child. One thread and no await: a restarting child is never without its name."""
+
+    def __init__(self) -> None:
+        self._children: dict[str, Child] = {}
+
+    def __contains__(self, id: str) -> bool:  # noqa: A002
+        return id in self._children
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def add(self, child: "Child") -> None:
+        """Give the child its name; ChildExists if somebody has it."""
+        known = self._children.get(child.id)
+        if known is not None:
+            raise ChildExists(f"{child.id} is taken by {known.path}")
+        self._children[child.id] = child
+
+    def forget(self, child: "Child") -> None:
+        """Free the name."""
+        if self._children.get(child.id) is child:
+            del self._children[child.id]
+
+    def find(self, id: str) -> "Child":  # noqa: A002
+        """The child of that id; KeyError names an unknown one."""
+        try:
+            return self._children[id]
+        except KeyError:
+            raise KeyError(f"nothing in the tree is called {id!r}") from None
+
+    def children(self) -> "list[Child]":
+        """Everybody, in order of registration."""
+        return list(self._children.values())

@@ -1,0 +1,27 @@
+"""The ladder a child that should end is pressed down: ask, deadline, cancel, grace, zombie."""
+
+from typing import TYPE_CHECKING
+
+from .errors import RuntimeFault
+
+if TYPE_CHECKING:
+    from .child import Child
+
+__all__ = ["press"]
+
+
+def press(child: "Child", now: float, *, hurry: bool) -> None:
+    """Take the next rung if its time has come. `hurry` skips the deadline, never the order."""
+    if not child.is_alive or child.status == "zombie":
+        return
+    if child.is_held:
+        child.give_up()
+    elif child.status == "stopping" and not child.is_killed and (hurry or now >= child.deadline):
+        child.kill(now)
+    elif child.status == "starting" and not child.is_killed and now >= child.deadline:
+        child.start_error = RuntimeFault(
+            f"{child.id} was not ready after {child.spec.start_timeout_s:g} s"
+        )
+        child.kill(now)
+    elif child.is_killed and now >= child.deadline:
+        child.give_up()

@@ -1,0 +1,263 @@
+"""The running tree: opened, asked about, stopped. The only door to the supervisors inside."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import ParamSpec, overload
+
+import trio
+
+from . import admin
+from .actor import ActorRef
+from .admin import ChildCount, ChildInfo
+from .bell import Bell
+from .bodies import ActorBody, TaskBody
+from .child import Child
+from .current import CURRENT
+from .dump import TreeDump, dump_tree
+from .errors import AdminError, Killed, SpecError, StartFailed, WouldDeadlock, start_failed
+from .registry import Registry
+from .reports import Hooks, ZombieReport
+from .spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec
+from .supervisor import Supervisor
+from .watch import HandlerWatch
+
+__all__ = ["Tree", "open_tree"]
+
+P = ParamSpec("P")
+# Reports kept for the dump: the whole of any one incident; a child that hangs daily fills no memory.
+ZOMBIES = 100
+
+
+class Tree:
+    """Everything below one root supervisor. Made by `open_tree`."""
+
+    def __init__(self, spec: ChildSpec, hooks: Hooks) -> None:
+        if not isinstance(spec, SupervisorSpec):
+            raise SpecError(f"the root of a tree is {type(spec).__name__}, must be a supervisor")
+        self.hooks = hooks
+        self.hook_failures = 0
+        self.watch = HandlerWatch()
+        self._registry = Registry()
+        self._zombies: deque[ZombieReport] = deque(maxlen=ZOMBIES)
+        self._bell = Bell()
+        self.user_scope = trio.CancelScope()
+        self._over = trio.Event()
+        self.is_stopping = False
+        self.root = self.adopt(spec, self, "", 0)
+
+    # asking -------------------------------------------------------------------------------------
+
+    def ref(self, id: str) -> ActorRef:  # noqa: A002
+        """The actor of that id; KeyError if there is none."""
+        body = self._registry.find(id).body
+        if not isinstance(body, ActorBody):
+            raise KeyError(f"{id!r} is of kind {body.kind} and takes no messages")
+        return ActorRef(body.cell)
+
+    def dump(self) -> TreeDump:
+        """The whole tree as it is now. Sync, without a checkpoint, needs no actor's help."""
+        return dump_tree(self.root, tuple(self._zombies), self.hook_failures)
+
+    def healthy(self) -> dict[str, str]:
+        """Id → status of everything in the tree."""
+        return {child.id: child.status for child in self._registry.children()}
+
+    def depths(self) -> dict[str, int]:
+        """Id → messages queued, of every actor."""
+        return {
+            child.id: self.depth_of(child)
+            for child in self._registry.children()
+            if child.body.kind == "actor"
+        }
+
+    # stopping -----------------------------------------------------------------------------------
+
+    def request_stop(self, reason: str = "shutdown", *, hurry: bool = False) -> None:
+        """Begin the ordered stop and return; actors use this one. Again it does nothing, or hurries."""
+        self.is_stopping = True
+        if self._over.is_set():
+            return
+        if not self.root.stop_wanted:
+            self.root.stop_wanted = True
+            self.root.stop_reason = reason
+            self.root.become("stopping")
+        self.root.body.ask_stop(reason, final=True)
+        if hurry:
+            self.root.body.kill()
+
+    async def stop(self, reason: str = "shutdown", hurry: bool = False) -> None:
+        """Stop everything in reverse and wait; `hurry` skips the deadlines, also in mid-stop."""
+        asking = CURRENT.get()
+        if asking is not None and asking.tree is self:
+            raise WouldDeadlock(f"{asking.id} would wait for itself to stop: use request_stop()")
+        self.request_stop(reason, hurry=hurry)
+        await self._over.wait()
+
+    async def wait(self) -> None:
+        """Return when the tree is down, or only zombies are left; raises what brought the root down."""
+        await self._over.wait()
+        if self.root.end is not None and self.root.end.error is not None:
+            raise self.root.end.error
+
+    # children of running supervisors ------------------------------------------------------------
+
+    @overload
+    async def start_child(self, supervisor_id: str, spec: ActorSpec) -> ActorRef: ...
+    @overload
+    async def start_child(self, supervisor_id: str, spec: ChildSpec) -> ActorRef | None: ...
+    async def start_child(self, supervisor_id: str, spec: ChildSpec) -> ActorRef | None:
+        """Start a new child and wait until it is ready; gives the reference of an actor."""
+        child = await admin.start_child(self._registry, supervisor_id, spec)
+        return ActorRef(child.body.cell) if isinstance(child.body, ActorBody) else None
+
+    async def terminate_child(self, supervisor_id: str, child_id: str) -> None:
+        """Stop a child and wait until it is down."""
+        await admin.terminate_child(self._registry, supervisor_id, child_id)
+
+    async def restart_child(self, supervisor_id: str, child_id: str) -> None:
+        """Start a stopped child again and wait until it is ready."""
+        await admin.restart_child(self._registry, supervisor_id, child_id)
+
+    async def delete_child(self, supervisor_id: str, child_id: str) -> None:
+        """Forget a stopped child."""
+        await admin.delete_child(self._registry, supervisor_id, child_id)
+
+    def which_children(self, supervisor_id: str) -> tuple[ChildInfo, ...]:
+        """The children of a supervisor in order of start."""
+        return admin.which_children(self._registry, supervisor_id)
+
+    def count_children(self, supervisor_id: str) -> ChildCount:
+        """How many children a supervisor has."""
+        return admin.count_children(self._registry, supervisor_id)
+
+    def kill(self, id: str) -> None:  # noqa: A002
+        """End an actor or task now, as `exit(Pid, kill)` does: without `terminate`, an abnormal end.
+
+        Its supervisor does what its restart type and budget say. For fault drills; KeyError for an
+        unknown id, AdminError for a supervisor, whose children would be left without one.
+        """
+        child = self._registry.find(id)
+        if child.body.kind == "supervisor":
+            raise AdminError(f"{id!r} is a supervisor: stop it with terminate_child")
+        child.end_with(Killed(f"{id} was killed"))
+
+    # for the floor's own files ------------------------------------------------------------------
+
+    def adopt(self, spec: ChildSpec, owner: "Supervisor | Tree", parent_path: str, order: int) -> Child:
+        """A registered child with the body its specification asks for."""
+        child = Child(spec, owner, self, parent_path, order)
+        self._registry.add(child)
+        match spec:
+            case ActorSpec():
+                child.body = ActorBody(child, spec, self)
+            case SupervisorSpec():
+                child.body = Supervisor(child, spec, self)
+            case TaskSpec():
+                child.body = TaskBody(child, spec)
+        return child
+
+    def forget(self, child: Child) -> None:
+        """Free the name of a child and of everything below it."""
+        self._registry.forget(child)
+        for inner in getattr(child.body, "children", {}).values():
+            self.forget(inner)
+
+    def depth_of(self, child: Child) -> int:
+        """Messages queued for the child; 0 for what has no mailbox."""
+        return len(child.body.cell.queue) if isinstance(child.body, ActorBody) else 0
+
+    def tell(self, hook: Callable[P, None] | None, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call a hook, if there is one; one that raises is counted and changes nothing."""
+        if hook is None:
+            return
+        try:
+            hook(*args, **kwargs)
+        except Exception:  # noqa: BLE001  the observer must not break the observed
+            self.hook_failures += 1
+
+    def report_zombie(self, report: ZombieReport) -> None:
+        """Keep the report for the dump and tell of it."""
+        self._zombies.append(report)
+        self.tell(self.hooks.zombie, report)
+
+    def touched(self, child: Child) -> None:
+        """The root is ready, or held by a zombie."""
+        if child.is_held:
+            self._end()
+        self._bell.ring()
+
+    def ended(self, child: Child) -> None:
+        """The root's life is over."""
+        end = child.end
+        child.become("failed" if end is not None and end.error is not None else "stopped")
+        child.body.close(child.stop_reason)
+        self._end()
+
+    def _end(self) -> None:
+        self._over.set()
+        if not self.is_stopping or self.root_error() is not None:
+            self.user_scope.cancel()
+        self._bell.ring()
+
+    async def run_root(self, nursery: trio.Nursery) -> None:
+        """Start the root; returns when every static child is ready, raises StartFailed."""
+        self.root.begin(trio.current_time())
+        nursery.start_soon(self.watch.run)
+        nursery.start_soon(self.root.live, name=self.root.id)
+        while self.root.started_at is None and not self._over.is_set():
+            await self._bell.wait()
+        if self.root.started_at is None:
+            end = self.root.end
+            raise start_failed(self.root.id, None if end is None else end.error)
+
+    async def wind_down(self) -> None:
+        """The ordered stop, whatever happens to the task that waits for it: interrupted it hurries."""
+        self.request_stop()
+        try:
+            await self._over.wait()
+        except BaseException:
+            self.request_stop(hurry=True)
+            await self._over.wait()
+            raise
+
+    def root_error(self) -> BaseException | None:
+        """What brought the root down, if it fell."""
+        return None if self.root.end is None else self.root.end.error
+
+
+@asynccontextmanager
+async def open_tree(spec: ChildSpec, *, hooks: Hooks = Hooks()) -> AsyncIterator[Tree]:  # noqa: B008
+    """Run the tree around the block: started before it, stopped in reverse after it.
+
+    Raises StartFailed if it does not come up. A root that gives up cancels the block, and its error
+    comes out here, bare; an error of the block itself, or its cancellation, comes out once everything
+    is stopped. A zombie keeps the block open until it ends: a task cannot be abandoned.
+    """
+    tree = Tree(spec, hooks)
+    failure: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            try:
+                with tree.user_scope:
+                    await tree.run_root(nursery)
+                    yield tree
+            except BaseException as exc:  # noqa: BLE001  raised again below, bare, after the stop
+                failure = exc
+            with trio.CancelScope(shield=True):
+                await tree.wind_down()
+            nursery.cancel_scope.cancel()
+    except BaseException as exc:  # noqa: BLE001
+        failure = failure or exc
+    _raise_first(failure, tree.root_error())
+
+
+def _raise_first(users: BaseException | None, trees: BaseException | None) -> None:
+    """Raise the error of the block or of the tree; of two unrelated ones, both."""
+    if trees is None or trees is users or isinstance(users, StartFailed):
+        if users is not None:
+            raise users
+    elif users is None or isinstance(users, trio.Cancelled):
+        raise trees
+    else:
+        raise BaseExceptionGroup("the tree failed, and so did its user", [trees, users])

@@ -1,0 +1,51 @@
+"""Names are unique and free again when forgotten."""
+
+import pytest
+
+from coordinator.runtime import ChildExists, dynamic, open_tree, supervisor
+from coordinator.runtime.registry import Registry
+from tests.runtime.stage import Chronicle, Echo, player
+
+
+async def test_names_are_added_found_and_forgotten() -> None:
+    """A name has one owner, and only the owner can free it."""
+    chronicle = Chronicle()
+    async with open_tree(supervisor("root", player(chronicle, "a"))) as tree:
+        a = tree.root
+        registry = Registry()
+        registry.add(a)
+        assert "root" in registry
+        assert len(registry) == 1
+        with pytest.raises(ChildExists, match="root is taken"):
+            registry.add(a)
+        registry.forget(a)
+        registry.forget(a)
+        with pytest.raises(KeyError, match="nobody"):
+            registry.find("nobody")
+
+
+async def test_ids_are_unique_over_the_whole_tree() -> None:
+    """A dynamic child cannot take an id that is in use anywhere, and can once it is free."""
+    chronicle = Chronicle()
+    async with open_tree(
+        supervisor("root", player(chronicle, "a"), dynamic("d"), dynamic("e"))
+    ) as tree:
+        with pytest.raises(ChildExists, match="a is taken by root/a"):
+            await tree.start_child("d", player(chronicle, "a"))
+        await tree.start_child("d", player(chronicle, "x"))
+        with pytest.raises(ChildExists):
+            await tree.start_child("e", supervisor("group", player(chronicle, "x")))
+        await tree.terminate_child("d", "x")
+        await tree.start_child("e", supervisor("group", player(chronicle, "x")))
+        assert await tree.ref("x").call(Echo("hi")) == "hi"
+        await tree.terminate_child("e", "group")
+        await tree.start_child("d", player(chronicle, "x"))
+
+
+async def test_only_actors_have_references() -> None:
+    """Asking for a supervisor or an unknown id is a KeyError that names it."""
+    async with open_tree(supervisor("root")) as tree:
+        with pytest.raises(KeyError, match="supervisor"):
+            tree.ref("root")
+        with pytest.raises(KeyError, match="ghost"):
+            tree.ref("ghost")

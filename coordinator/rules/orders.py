@@ -1,0 +1,98 @@
+"""The effects to perform: imperative, durable before they are carried out, closed by an event.
+
+An order has a `key` that names the effect itself. The journal refuses a second open order with the
+same key, and whoever carries an order out must make a repetition with the same key harmless.
+"""
+
+from dataclasses import dataclass
+
+from coordinator.rules.ids import AgentName, IssueRef, RunId
+
+__all__ = [
+    "ORDER_TYPES",
+    "CancelRun",
+    "CompactContext",
+    "Order",
+    "ParseIssue",
+    "RotateSession",
+    "StartRun",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ParseIssue:
+    """Read the text `text_key` of the issue into metadata."""
+
+    ref: IssueRef
+    text_key: str
+
+    @property
+    def key(self) -> str:
+        return f"parse:{self.ref}:{self.text_key}"
+
+
+@dataclass(frozen=True, slots=True)
+class StartRun:
+    """Take up the issue in a fresh session; `title`, `html_url` and `summary` say what it is about."""
+
+    run: RunId
+    agent: AgentName
+    title: str
+    html_url: str
+    summary: str
+    estimated_context_tokens: int
+
+    @property
+    def key(self) -> str:
+        return f"start:{self.run}"
+
+
+@dataclass(frozen=True, slots=True)
+class CompactContext:
+    """Summarise the context in place at the next turn boundary."""
+
+    run: RunId
+    agent: AgentName
+    session: int
+    attempt: int
+
+    @property
+    def key(self) -> str:
+        return f"compact:{self.run}:{self.session}:{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class RotateSession:
+    """Write a handoff, end the session, start the next from the handoff and acknowledge it.
+
+    `facts` is the mechanical half of the handoff: what the coordinator knows for certain.
+    """
+
+    run: RunId
+    agent: AgentName
+    from_session: int
+    to_session: int
+    reason: str
+    facts: str
+
+    @property
+    def key(self) -> str:
+        return f"rotate:{self.run}:{self.to_session}"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRun:
+    """Stop working on the run, keep what is worth keeping, and acknowledge."""
+
+    run: RunId
+    agent: AgentName
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return f"cancel:{self.run}"
+
+
+Order = ParseIssue | StartRun | CompactContext | RotateSession | CancelRun
+
+ORDER_TYPES: dict[str, type[Order]] = {kind.__name__: kind for kind in Order.__args__}

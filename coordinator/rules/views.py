@@ -1,0 +1,88 @@
+"""What a face may show of an issue or an agent: plain values, without bodies or secrets."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from coordinator.rules.context import ContextUsage
+from coordinator.rules.events import Metadata
+from coordinator.rules.ids import AgentName, IssueRef, Login, RunId
+
+__all__ = ["AgentView", "IssuePage", "IssueView", "RunView"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One run as the faces show it; `fill` is what the next request starts
+    from / usable, None while unknown."""
+
+    run: RunId
+    agent: AgentName
+    phase: str
+    session: int
+    usage: ContextUsage | None
+    fill: float | None
+    peak_tokens: int
+    compactions: int
+    rotations: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class IssueView:
+    """One issue, why it is where it is, and when that will be looked at again (None: on an event).
+
+    `state` is one of ignored, waiting, blocked, ready, running, parked, done, closed. `reason` is a
+    reason code of `assess`, `evidence` the same in words.
+    """
+
+    issue: IssueRef
+    title: str
+    html_url: str
+    state: str
+    reason: str
+    evidence: str
+    next_check_at: datetime | None
+    assignees: tuple[Login, ...]
+    priority: int
+    metadata: Metadata | None
+    parsed_by: str | None
+    open_blockers: tuple[IssueRef, ...]
+    unknown_blockers: tuple[IssueRef, ...]
+    cycle: tuple[IssueRef, ...]
+    agent: AgentName | None
+    run: RunId | None
+    dispatches: int
+    compactions: int
+    rotations: int
+    peak_tokens: int
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IssuePage:
+    """Issues in order of their refs; `next_after` is the last ref of a page that has more behind it."""
+
+    issues: tuple[IssueView, ...]
+    next_after: IssueRef | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """One agent as its monitor sees it."""
+
+    agent: AgentName
+    login: Login
+    driver: str
+    model: str
+    difficulty: str
+    slots: int
+    status: str
+    detail: str
+    window_tokens: int | None
+    usable_tokens: int | None
+    compact_at_tokens: int | None
+    rotate_at_tokens: int | None
+    runs: tuple[RunView, ...]
+    open_orders: int
+    last_report_at: datetime | None
+    poll_failures: int

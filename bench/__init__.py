@@ -1,0 +1,1 @@
+"""Benchmarks and the fault harness: numbers to read, never assertions on time. See README.md."""

@@ -16,7 +16,7 @@ from .child import AfterStop, Child
 from .errors import ReachedMaxIntensity, start_failed
 from .restart import Window, is_restarted, sharing_fate
 from .spec import DYNAMIC_CAP, SupervisorSpec
-from .stop import press
+from .stop import press, settle
 
 if TYPE_CHECKING:
     from .spec import ChildSpec
@@ -66,7 +66,6 @@ class Supervisor(Messageless):
             finally:
                 with trio.CancelScope(shield=True):
                     await self._wind_up()
-        self.is_running = False
         if self.failure is not None:
             raise self.failure
 
@@ -393,6 +392,7 @@ class Supervisor(Messageless):
         self.is_running = False
         self.stop_asked = None
         self.hurry = self.is_final = False
+        settle(self.children.values(), self._put_down)
 
     def close(self, reason: str) -> None:
         """No other life: the same holds for everything below."""

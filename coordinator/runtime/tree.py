@@ -249,7 +249,10 @@ async def open_tree(spec: ChildSpec, *, hooks: Hooks = Hooks()) -> AsyncIterator
             nursery.cancel_scope.cancel()
     except BaseException as exc:  # noqa: BLE001
         failure = failure or exc
-    _raise_first(failure, tree.root_error())
+    error = tree.root_error()
+    if isinstance(error, Exception) and tree.root.started_at is None:
+        error = start_failed(tree.root.id, error)
+    _raise_first(failure, error)
 
 
 def _raise_first(users: BaseException | None, trees: BaseException | None) -> None:

@@ -198,6 +198,6 @@ class Parser(Follower):
 
 def _serves(known: IssueParsed, ref: IssueRef) -> bool:
     """Whether a parse may be used again for this issue: always for its own text come back; for another
-    issue with the same text only if Claude read it and it does not name that issue itself."""
+    issue with the same text unless the rules had to stand in or it names that issue itself."""
     edges = (*known.metadata.blocks, *known.metadata.blocked_by)
     return known.ref == ref or (known.degraded is None and ref not in edges)

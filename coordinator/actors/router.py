@@ -158,7 +158,9 @@ class Router(Actor):
                 return Routed("ignored", reason), None
             case IssueDelivery():
                 facts, text = facts_of(parsed)
-                routed = self.known.route(facts, parsed.action, parsed.sender)
+                routed = self.known.route(
+                    facts, parsed.action, parsed.sender, deleted=parsed.is_deletion
+                )
                 return routed, (facts.text_key, text) if routed.event is not None else None
 
     def _log(self, batch: list[StoredDelivery], routes: list[Routed], now: datetime) -> None:

@@ -32,7 +32,9 @@ class KnownIssues:
         self.facts: dict[IssueRef, IssueFacts] = {}
         self.deleted: set[IssueRef] = set()
 
-    def route(self, facts: IssueFacts, action: str, by: Login | None) -> Routed:
+    def route(
+        self, facts: IssueFacts, action: str, by: Login | None, *, deleted: bool = False
+    ) -> Routed:
         """Fold one observation in. Outcomes: observed, touched, late, stale, unchanged, deleted.
 
         Two of them are news although the newest facts stay as they are: that the issue was touched
@@ -42,7 +44,7 @@ class KnownIssues:
         ref = facts.ref
         if ref in self.deleted:
             return Routed("stale", f"{ref} was deleted", issue=ref)
-        if action == "deleted":
+        if deleted:
             self._delete(ref)
             return Routed("deleted", f"{ref} is gone", IssueDeleted(ref), ref)
         old = self.facts.get(ref)

@@ -80,7 +80,7 @@ def test_deletion_is_final() -> None:
     """A deleted issue never comes back, also after a restart from snapshot or events."""
     issues = known()
     issues.route(facts(1), "opened", None)
-    gone = issues.route(facts(1, updated=1), "deleted", None)
+    gone = issues.route(facts(1, updated=1), "deleted", None, deleted=True)
     assert gone.event == IssueDeleted(ref(1))
     assert issues.route(facts(1, updated=2), "edited", None).outcome == "stale"
     later = known()

@@ -2,6 +2,9 @@
 
 Everything happens in one process and takes turns (A B C, A B C, …): a ratio is the median of the
 ratios within the rounds, so whatever else the machine does hits both sides.
+
+Python's collector walks over everything alive again and again while many actors are made. It is set as
+the service sets it, for every side alike; `--collector python` leaves it as Python ships it.
 """
 
 import argparse
@@ -17,6 +20,7 @@ import trio
 
 from bench import runtime_ours as ours
 from bench.runtime_rivals import RIVALS, bare_pair, bare_round_trip, why_absent
+from coordinator.app import GC_THRESHOLDS
 
 __all__ = ["main"]
 
@@ -255,7 +259,8 @@ def measure(rounds: int, scale: float, *, is_quick: bool) -> Results:
     _progress("")
     print(
         f"Python {sys.version.split()[0]}, Trio {trio.__version__}, {os.cpu_count()} cores,"
-        f" load {os.getloadavg()[0]:.1f}, {rounds} rounds in {time.perf_counter() - began_s:.0f} s"
+        f" load {os.getloadavg()[0]:.1f}, collector at {gc.get_threshold()},"
+        f" {rounds} rounds in {time.perf_counter() - began_s:.0f} s"
     )
     return results
 
@@ -267,7 +272,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="one round, a third of the messages, no 100,000 children"
     )
+    parser.add_argument(
+        "--collector",
+        choices=("service", "python"),
+        default="service",
+        help="thresholds of the garbage collector: as the service sets them (default), or Python's own",
+    )
     chosen = parser.parse_args(argv)
+    if chosen.collector == "service":
+        gc.set_threshold(*GC_THRESHOLDS)
     for name in RIVALS:
         if (why := why_absent(name)) is not None:
             print(f"!!! {name} is SKIPPED: {why}")

@@ -5,29 +5,33 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .child import Child, Status
-from .current import CURRENT
+from .actor import ActorRef
+from .bodies import ActorBody
+from .child import Child, Shown
+from .current import running_child
 from .errors import (
     AdminError,
     ChildExists,
     ChildNotStopped,
+    SpecError,
     TooManyChildren,
     UnknownChild,
     WouldDeadlock,
     start_failed,
 )
-from .spec import ids_in
+from .spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, ids_in
 from .supervisor import Supervisor
 
 if TYPE_CHECKING:
     from .registry import Registry
-    from .spec import ChildSpec
 
 __all__ = [
     "ChildCount",
     "ChildInfo",
     "count_children",
     "delete_child",
+    "drain_child",
+    "get_childspec",
     "restart_child",
     "start_child",
     "terminate_child",
@@ -41,7 +45,7 @@ class ChildInfo:
 
     id: str
     kind: str
-    status: Status
+    status: Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +63,19 @@ async def start_child(registry: "Registry", supervisor_id: str, spec: "ChildSpec
     owner = _supervisor(registry, supervisor_id)
     _require_running(owner)
     _require_no_deadlock(owner, None)
+    if not isinstance(spec, ActorSpec | TaskSpec | SupervisorSpec):
+        raise SpecError(f"{supervisor_id}: a child is {spec!r}, must be a child specification")
+    _require_free(registry, owner, spec)
     limit = owner.spec.max_children
     if limit is not None and len(owner.children) >= limit:
         raise TooManyChildren(f"{supervisor_id} has {len(owner.children)} of {limit} children")
-    for name in ids_in(spec):
-        if name in registry:
-            raise ChildExists(f"{name} is taken by {registry.find(name).path}")
     return await _start(owner, owner.add(spec))
 
 
-async def restart_child(registry: "Registry", supervisor_id: str, child_id: str) -> None:
+async def restart_child(registry: "Registry", supervisor_id: str, named: "str | ActorRef") -> None:
     """Start a stopped child again and wait until it is ready. It does not count as a restart."""
     owner = _supervisor(registry, supervisor_id)
-    child = _child(owner, child_id)
+    child = _child(owner, named)
     if child.status not in ("stopped", "failed"):
         raise ChildNotStopped(f"{child.path} is {child.status}, only a stopped child can be restarted")
     _require_running(owner)
@@ -79,23 +83,35 @@ async def restart_child(registry: "Registry", supervisor_id: str, child_id: str)
     await _start(owner, child)
 
 
-async def terminate_child(registry: "Registry", supervisor_id: str, child_id: str) -> None:
+async def terminate_child(registry: "Registry", supervisor_id: str, named: "str | ActorRef") -> None:
     """Stop a child and wait until it is down; a dynamic or temporary one is gone then."""
     owner = _supervisor(registry, supervisor_id)
-    child = _child(owner, child_id)
+    await _stop(owner, _child(owner, named), drains=False)
+
+
+async def drain_child(registry: "Registry", supervisor_id: str, named: "str | ActorRef") -> None:
+    """Stop an actor once it has handled what it accepted, and wait until it is down."""
+    owner = _supervisor(registry, supervisor_id)
+    child = _child(owner, named)
+    if not isinstance(child.body, ActorBody):
+        raise AdminError(f"{child.path} is of kind {child.body.kind} and has no mailbox to drain")
+    await _stop(owner, child, drains=True)
+
+
+async def _stop(owner: Supervisor, child: Child, *, drains: bool) -> None:
     _require_no_deadlock(owner, child)
     is_kept = not owner.spec.is_dynamic and child.spec.restart != "temporary"
     if child.status in ("stopped", "failed") and not child.stop_wanted:
         return
-    owner.plan_stop(child, "stopped" if is_kept else "removed", "shutdown")
+    owner.plan_stop(child, "stopped" if is_kept else "removed", "shutdown", drains=drains)
     while child.stop_wanted and child.status != "zombie":
         await child.changed()
 
 
-async def delete_child(registry: "Registry", supervisor_id: str, child_id: str) -> None:
+async def delete_child(registry: "Registry", supervisor_id: str, named: "str | ActorRef") -> None:
     """Forget a stopped child and free its id."""
     owner = _supervisor(registry, supervisor_id)
-    child = _child(owner, child_id)
+    child = _child(owner, named)
     if child.status not in ("stopped", "failed"):
         raise ChildNotStopped(f"{child.path} is {child.status}, only a stopped child can be deleted")
     owner.remove(child, "deleted")
@@ -105,7 +121,12 @@ async def delete_child(registry: "Registry", supervisor_id: str, child_id: str) 
 def which_children(registry: "Registry", supervisor_id: str) -> tuple[ChildInfo, ...]:
     """The supervisor's children in order of start."""
     owner = _supervisor(registry, supervisor_id)
-    return tuple(ChildInfo(c.id, c.body.kind, c.status) for c in owner.children.values())
+    return tuple(ChildInfo(c.id, c.body.kind, c.shown) for c in owner.children.values())
+
+
+def get_childspec(registry: "Registry", supervisor_id: str, named: "str | ActorRef") -> ChildSpec:
+    """What a child was described as, in whatever state it is."""
+    return _child(_supervisor(registry, supervisor_id), named).spec
 
 
 def count_children(registry: "Registry", supervisor_id: str) -> ChildCount:
@@ -120,7 +141,7 @@ async def _start(owner: Supervisor, child: Child) -> Child:
     child.is_requested = True
     child.start_error = None
     owner.plan_start(child, trio.current_time())
-    while child.status in ("restarting", "starting"):
+    while child.is_requested and child.is_coming:
         await child.changed()
     if child.is_requested:
         raise start_failed(child.id, child.start_error)
@@ -139,16 +160,30 @@ def _require_running(owner: Supervisor) -> None:
         raise AdminError(f"{owner.child.id} is {owner.child.status} and starts nobody")
 
 
-def _child(owner: Supervisor, child_id: str) -> Child:
-    try:
-        return owner.children[child_id]
-    except KeyError:
-        raise UnknownChild(f"{owner.child.id} has no child {child_id!r}") from None
+def _child(owner: Supervisor, named: "str | ActorRef") -> Child:
+    """The child of that id; a reference names only the very one it points to."""
+    child = owner.children.get(named if isinstance(named, str) else named.id)
+    is_another = isinstance(named, ActorRef) and named._cell.child is not child
+    if child is None or is_another:
+        raise UnknownChild(f"{owner.child.id} has no child {named!r}")
+    return child
+
+
+def _require_free(registry: "Registry", owner: Supervisor, spec: ChildSpec) -> None:
+    """Refuse ids in use, and those that a specification elsewhere will want back."""
+    for name in ids_in(spec):
+        if name in registry:
+            known = registry.find(name)
+            state = "already present" if known.status in ("stopped", "failed") else "already running"
+            raise ChildExists(f"{name} is taken by {known.path}: {state} ({known.shown})")
+        other = registry.reserved_for(name)
+        if isinstance(other, Supervisor) and other is not owner:
+            raise ChildExists(f"{name} is taken: {other.child.path} starts it when it is restarted")
 
 
 def _require_no_deadlock(owner: Supervisor, target: Child | None) -> None:
     """Refuse what waits for the asking task: stopping oneself, or starting behind one's own start."""
-    asking = CURRENT.get()
+    asking = running_child()
     while asking is not None:
         if asking is target:
             raise WouldDeadlock(f"{target.id} asks to be stopped and would wait for itself")

@@ -1,6 +1,7 @@
 """The two leaves of a tree: what runs in a child's place when it is not a supervisor."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -28,15 +29,24 @@ class ActorBody:
         self.cell = Cell(child, spec, tree)
         self.incarnation: Incarnation | None = None
 
-    async def run(self) -> None:
-        """One incarnation."""
+    def run(self) -> Coroutine[Any, Any, None]:
+        """One incarnation. No coroutine of its own, for each would have one as long as it lives."""
         self.incarnation = Incarnation(self.cell, self.child)
-        await self.incarnation.run()
+        return self.incarnation.run()
 
     def ask_stop(self, reason: str, *, final: bool) -> None:
         """End after the handler in progress; queued messages stay where they are."""
         self.cell.stop_asked = reason
         self.cell.bell.ring()
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether it handles nothing until resumed."""
+        return self.cell.is_suspended
+
+    def drain(self) -> None:
+        """Handle what was accepted, then end."""
+        self.cell.drain()
 
     def kill(self) -> None:
         """The scope is cancelled; a `terminate` in progress is cut, too."""
@@ -81,6 +91,11 @@ class Messageless:
     """What tasks and supervisors have in common: no mailbox, and so no message to blame."""
 
     __slots__ = ()
+
+    is_suspended = False
+
+    def drain(self) -> None:
+        """There is no mailbox to empty."""
 
     def crash_context(self) -> tuple[object | None, int, object | None, bool]:
         """Nothing is in hand; every crash is charged."""

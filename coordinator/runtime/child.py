@@ -6,44 +6,31 @@ It survives the lives it hosts. It decides nothing: the supervisor does.
 import math
 import random
 import time
-import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import trio
 
+from .crash import crash_report
 from .current import CURRENT
-from .messages import brief
+from .end import End, fatal_in, sole
+from .errors import Ignore
 from .reports import CrashReport, LastError, ZombieReport
 from .restart import Window, backoff_delay_s, quiet_s
+from .shown import brief_text
+from .stacks import Stacks
+from .stop import GRACE_S
 
 if TYPE_CHECKING:
     from .spec import ChildSpec
     from .tree import Tree
 
-__all__ = [
-    "GRACE_S",
-    "AfterStop",
-    "Body",
-    "Child",
-    "End",
-    "Owner",
-    "Status",
-    "brief_text",
-    "fatal_in",
-    "sole",
-]
+__all__ = ["AfterStop", "Body", "Child", "Owner", "Shown", "Status"]
 
 Status = Literal["starting", "running", "restarting", "stopping", "stopped", "failed", "zombie"]
+Shown = Status | Literal["suspended"]
 AfterStop = Literal["restarting", "stopped", "removed"]
 Phase = Literal["start", "run", "stop", "terminate"]
-
-# What a cancelled task may take to unwind; one that takes longer is ignoring the cancellation.
-GRACE_S = 1.0
-# Enough for a deep stack with notes; a recursion error would fill megabytes.
-TRACEBACK_CHARS = 8000
-# These end the program and are nobody's to restart after.
-FATAL = (KeyboardInterrupt, SystemExit, GeneratorExit, trio.TrioInternalError)
 
 
 class Body(Protocol):
@@ -51,11 +38,18 @@ class Body(Protocol):
 
     kind: str
 
+    @property
+    def is_suspended(self) -> bool:
+        """Whether it runs and handles nothing."""
+
     async def run(self) -> None:
         """One life. Calls `Child.mark_started` when ready; raises what broke it."""
 
     def ask_stop(self, reason: str, *, final: bool) -> None:
         """End soon; `final` when no restart will follow."""
+
+    def drain(self) -> None:
+        """Take nothing more and end when everything accepted is handled; only actors are asked to."""
 
     def kill(self) -> None:
         """End now."""
@@ -86,24 +80,27 @@ class Owner(Protocol):
         """A life of it has ended, see `Child.end`."""
 
 
-class End:
-    """How a life ended. `charged`: whether a restart after it costs the budget."""
-
-    __slots__ = ("charged", "error", "is_fatal")
-
-    def __init__(self, error: BaseException | None, *, charged: bool = True) -> None:
-        self.error = error
-        self.charged = charged
-        self.is_fatal = error is not None and isinstance(error, FATAL)
-
-
 class Child:
-    """The place, its status and its record. Slots, because a tree may have a hundred thousand."""
+    """The place, its status and its record. Slots, because a tree may have a hundred thousand.
+
+    starting     alive, its body is not ready; `is_killed` once the time for that is up
+    running      alive and ready; with `stop_wanted` its turn to be asked has not come yet
+    stopping     alive, asked to end, or (without `stop_wanted`) at its last words unasked
+    restarting   not alive, to be started at `due`; a first start waits in this state, too
+    stopped      not alive, and nobody wants it up; `failed`: the same after an abnormal end
+    zombie       alive, given up
+
+    `end` is set from the end of a life until the supervisor's next step has judged it. `after_stop`
+    says what follows a stop that is wanted. `is_requested`: a verb waits for this start, which fails
+    alone.
+    `ever_settled`: it has been up, or was tried, since its supervisor began.
+    """
 
     __slots__ = (
         "after_stop",
         "body",
         "deadline",
+        "drains",
         "due",
         "end",
         "ever_settled",
@@ -114,6 +111,7 @@ class Child:
         "is_held",
         "is_killed",
         "is_requested",
+        "is_specified",
         "last_error",
         "order",
         "owner",
@@ -150,8 +148,9 @@ class Child:
         self.streak = 0
         self.window: Window | None = None  # only where the budget is per child
         self.last_error: LastError | None = None
-        self.watchers: list[trio.Event] = []
+        self.watchers: tuple[trio.Event, ...] = ()  # empty it costs nothing, and it seldom is not
         self.is_requested = False
+        self.is_specified = False
         self.ever_settled = False
         self.due = 0.0
         self._reset()
@@ -164,6 +163,7 @@ class Child:
         self.forced_error: BaseException | None = None
         self.started_at: float | None = None
         self.stop_wanted = False
+        self.drains = False
         self.stop_reason = "shutdown"
         self.after_stop: AfterStop = "stopped"
         self.is_alive = False
@@ -196,36 +196,46 @@ class Child:
         self._finish(error)
 
     def _finish(self, error: BaseException | None) -> None:
-        if error is None:
-            error = self.start_error or self.forced_error
+        self.end = end = self._end_of(error)
+        try:
+            if end.error is not None and not end.is_fatal:
+                end.charged = self._report(end.error)
+            self.body.life_over()
+        finally:  # a supervisor that is never told would wait for ever
+            self.is_alive = False
+            self.task = None
+            self.owner.ended(self)
+        self.tree.tell(self.tree.hooks.stopped, self.id, self._end_reason(end))
+
+    def _end_of(self, error: BaseException | None) -> End:
+        is_declined = isinstance(error, Ignore) and self.started_at is None
+        if is_declined or error is None:
+            forced = self.start_error or self.forced_error
+            if is_declined and forced is None:
+                return End(None, ignored=str(error))
+            error = forced
         if error is None and self.started_at is None and not self._is_asked():
             error = RuntimeError(f"{self.id} ended before it was ready")
-        end = End(error)
-        if error is not None and not end.is_fatal:
-            end.charged = self._report(error)
-        self.body.life_over()
-        self.end = end
-        self.is_alive = False
-        self.task = None
-        self.tree.tell(self.tree.hooks.stopped, self.id, self._end_reason(error))
-        self.owner.ended(self)
+        return End(error)
 
     def _is_asked(self) -> bool:
         return self.stop_wanted or self.scope.cancel_called
 
-    def _end_reason(self, error: BaseException | None) -> str:
-        if error is not None:
+    def _end_reason(self, end: End) -> str:
+        if end.error is not None:
             return "crash"
+        if end.ignored is not None:
+            return "ignored"
         return self.stop_reason if self._is_asked() else "normal"
 
     def mark_started(self) -> None:
-        """The body is ready."""
-        if self.started_at is not None:
+        """The body is ready. One that swallowed its cancellation on the way is not: it is late."""
+        if self.started_at is not None or self.is_killed:
             return
         self.started_at = trio.current_time()
         self.ever_settled = True
         self.is_requested = False
-        if self.status == "starting" and not self.is_killed:
+        if self.status == "starting":
             self.become("running")
         self.tree.tell(self.tree.hooks.started, self.id, self.incarnation)
         if self.incarnation > 1:
@@ -271,21 +281,13 @@ class Child:
         return "stop" if self.stop_wanted else "run"
 
     def _crash_report(self, error: BaseException, phase: Phase, *, charged: bool) -> CrashReport:
-        message, attempt, item, _ = self.body.crash_context()
-        return CrashReport(
-            id=self.id,
-            path=self.path,
-            incarnation=self.incarnation,
-            phase=phase,
-            error=self.note_error(error),
-            traceback="".join(traceback.format_exception(error))[-TRACEBACK_CHARS:],
-            message=None if message is None else brief(message),
-            attempt=attempt,
-            item=item,
-            charged=charged,
-            restarts=self.restarts,
-            mailbox_depth=self.tree.depth_of(self),
-        )
+        return crash_report(self, error, self.note_error(error), phase, charged=charged)
+
+    @property
+    def shown(self) -> Shown:
+        """The status as who looks should see it."""
+        is_suspended = self.status == "running" and self.body.is_suspended
+        return "suspended" if is_suspended else self.status
 
     @property
     def is_zombie(self) -> bool:
@@ -293,32 +295,37 @@ class Child:
         return self.status == "zombie"
 
     @property
-    def is_busy(self) -> bool:
-        """Whether the supervisor still has something to do about it."""
-        in_between = self.status in ("starting", "restarting", "stopping", "zombie")
-        return in_between or self.stop_wanted or self.is_held
+    def is_coming(self) -> bool:
+        """Whether it is on its way up, or down only to come up again with its group."""
+        if self.stop_wanted:
+            return self.after_stop == "restarting" and not self.is_zombie
+        return self.status in ("restarting", "starting")
 
     @property
     def next_time(self) -> float:
         """When the supervisor must look at it again if nothing happens before."""
-        if self.is_zombie:
-            return math.inf
-        return self.due if self.status == "restarting" else self.deadline
+        if self.status == "restarting":
+            return self.due
+        return self.deadline if self.status in ("starting", "stopping") else math.inf
 
     # what the supervisor does to it ---------------------------------------------------------------
 
     def become(self, status: Status) -> None:
         """Change the status and wake whoever watches it."""
         self.status = status
-        watchers, self.watchers = self.watchers, []
+        watchers, self.watchers = self.watchers, ()
         for watcher in watchers:
             watcher.set()
 
     async def changed(self) -> None:
         """Wait for the next change of status."""
         event = trio.Event()
-        self.watchers.append(event)
-        await event.wait()
+        self.watchers = (*self.watchers, event)
+        try:
+            await event.wait()
+        finally:
+            if event in self.watchers:  # whoever waited has given up
+                self.watchers = tuple(other for other in self.watchers if other is not event)
 
     def next_delay_s(self, now: float) -> float:
         """Book one more restart in a row and give the wait before it; a quiet time ends the row."""
@@ -338,7 +345,10 @@ class Child:
         was_starting = self.status == "starting"
         self.deadline = now + self.spec.shutdown_s
         self.become("stopping")
-        self.body.ask_stop(self.stop_reason, final=final)
+        if self.drains:
+            self.body.drain()
+        else:
+            self.body.ask_stop(self.stop_reason, final=final)
         if was_starting and self.body.kind != "supervisor":
             self.kill(now)  # nothing is in hand yet, and an init may take half a minute
 
@@ -352,46 +362,24 @@ class Child:
 
     def end_with(self, error: BaseException) -> None:
         """End this life now, abnormally and without last words; its owner decides what follows."""
-        if self.is_alive and self.forced_error is None:
-            self.forced_error = error
-            self.scope.cancel()
-            self.body.kill()
+        if not self.is_alive or self.forced_error is not None:
+            return
+        self.forced_error = error
+        if self.status == "running":
+            self.become("stopping")
+        if not self.is_killed and not self.is_zombie:
+            self.kill(trio.current_time())
+            self.owner.touched(self)
 
     def give_up(self) -> None:
         """Last rung: name the survivor and go on without it."""
         self.become("zombie")
+        self.report_survivor()
+
+    def report_survivor(self) -> None:
+        """Tell that it ignores its cancellation, and where."""
         self.tree.report_zombie(ZombieReport(self.id, self.path, self.incarnation, self.await_stack()))
 
     def await_stack(self) -> tuple[str, ...]:
         """Where the task waits, outermost first, as "file:function:line"."""
-        if self.task is None:
-            return ()
-        return tuple(
-            f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_code.co_name}:{line}"
-            for frame, line in self.task.iter_await_frames()
-        )
-
-
-def sole(error: BaseException) -> BaseException:
-    """The one error inside nested groups of one; a group of several stays."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
-def fatal_in(error: BaseException) -> BaseException | None:
-    """The error inside that must end the program, if there is one."""
-    if isinstance(error, FATAL):
-        return error
-    if isinstance(error, BaseExceptionGroup):
-        return next(filter(None, map(fatal_in, error.exceptions)), None)
-    return None
-
-
-def brief_text(error: BaseException) -> str:
-    """The error's own words, bounded like a message's repr."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001  reports must come out whatever an error's __str__ does
-        text = "<no message: its __str__ raised>"
-    return text if len(text) <= 2000 else text[:1999] + "…"
+        return Stacks().of(self.task)

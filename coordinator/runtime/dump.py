@@ -1,25 +1,30 @@
 """A picture of the whole tree in one sync pass: consistent, and to be had while every actor hangs."""
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import trio
 
 from .bodies import ActorBody
-from .child import brief_text
+from .crash import budget_left, in_words
 from .mailbox import Counters
-from .messages import brief
-from .reports import LastError, ZombieReport
+from .reports import LastError, LastMessage, ZombieReport
+from .shown import plain, show, state_of
+from .stacks import Stacks
 from .supervisor import Supervisor
 
 if TYPE_CHECKING:
     from .cell import Cell
     from .child import Child
+    from .reports import Hooks
 
 __all__ = [
     "InFlight",
-    "LastMessage",
+    "LastMessages",
     "Latency",
     "MailboxState",
     "NodeDump",
@@ -30,18 +35,27 @@ __all__ = [
 
 
 COUNTERS = tuple(field.name for field in fields(Counters))
+counts_of = attrgetter(*COUNTERS)
 
 
-@dataclass(frozen=True, slots=True)
-class MailboxState:
-    """The queue in front of an actor; `oldest_age_s` is None when it is empty."""
+class MailboxState(NamedTuple):
+    """What waits in front of an actor; `oldest_age_s` is None when the queue is empty.
+
+    `depth` counts what is handled next, `stashed` what the actor has put aside.
+    """
 
     depth: int
+    stashed: int
     capacity: int
     full: str
     oldest_age_s: float | None
     senders_waiting: int
-    counters: dict[str, int]
+    counts: tuple[int, ...]
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What became of every message, by the names of Counters."""
+        return dict(zip(COUNTERS, self.counts, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +67,54 @@ class InFlight:
     age_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Latency:
+class Latency(NamedTuple):
     """Handling times of the last 128 messages; None before the first."""
 
-    p50_ms: float | None
-    p99_ms: float | None
+    seconds: tuple[float, ...]
+
+    @property
+    def p50_ms(self) -> float | None:
+        """Half of the messages took no longer."""
+        return self._percentile_ms(0.5)
+
+    @property
+    def p99_ms(self) -> float | None:
+        """All but one in a hundred took no longer."""
+        return self._percentile_ms(0.99)
+
+    def _percentile_ms(self, share: float) -> float | None:
+        if not self.seconds:
+            return None
+        return sorted(self.seconds)[round((len(self.seconds) - 1) * share)] * 1000
 
 
-@dataclass(frozen=True, slots=True)
-class LastMessage:
-    """A message that was handled, and whether its handler returned."""
+class LastMessages(Sequence[LastMessage]):
+    """What an actor handled last, oldest first; put into words when somebody looks.
 
-    message: str
-    ms: float
-    ok: bool
+    Messages are frozen, so that they read the same later; ten reprs per actor would be most of a dump.
+    """
+
+    __slots__ = ("_hooks", "_id", "_noted")
+
+    def __init__(self, cell: "Cell") -> None:
+        self._id = cell.id
+        self._hooks: Hooks = cell.tree.hooks
+        self._noted = tuple(cell.last_messages)
+
+    def __len__(self) -> int:
+        return len(self._noted)
+
+    @overload
+    def __getitem__(self, index: int) -> LastMessage: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[LastMessage]: ...
+    def __getitem__(self, index: int | slice) -> LastMessage | Sequence[LastMessage]:
+        if isinstance(index, slice):
+            return [self[n] for n in range(*index.indices(len(self)))]
+        return in_words(self._hooks, self._id, self._noted[index])
+
+    def __iter__(self) -> Iterator[LastMessage]:
+        return (in_words(self._hooks, self._id, envelope) for envelope in self._noted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +125,11 @@ class TimerState:
     due_in_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeDump:
-    """One child. What does not apply to its kind is None or empty."""
+class NodeDump(NamedTuple):
+    """One child. What does not apply to its kind is None or empty.
+
+    A tuple, like all of which there is one per actor: it is made in a third of a dataclass's time.
+    """
 
     id: str
     path: str
@@ -96,7 +145,7 @@ class NodeDump:
     in_flight: InFlight | None = None
     handled: int = 0
     latency: Latency | None = None
-    last_messages: tuple[LastMessage, ...] = ()
+    last_messages: Sequence[LastMessage] = ()
     timers: tuple[TimerState, ...] = ()
     await_stack: tuple[str, ...] = ()
     state: object = None
@@ -113,9 +162,10 @@ class TreeDump:
 
     def as_dict(self) -> dict[str, Any]:
         """The same as dicts, lists and scalars, ready for json.dumps."""
-        plain = _record(self)
-        assert isinstance(plain, dict)
-        return plain
+        with _no_collection():
+            record = _record(self)
+        assert isinstance(record, dict)
+        return record
 
     def nodes(self) -> list[NodeDump]:
         """Every node, a parent before its children."""
@@ -137,63 +187,80 @@ class TreeDump:
 
 def dump_tree(root: "Child", zombies: Sequence[ZombieReport], hook_failures: int) -> TreeDump:
     """The picture of now."""
-    return TreeDump(_node(root, trio.current_time()), tuple(zombies), hook_failures)
+    with _no_collection():
+        node = _node(root, trio.current_time(), Stacks())
+    return TreeDump(node, tuple(zombies), hook_failures)
 
 
-def _node(child: "Child", now: float) -> NodeDump:
-    due = max(0.0, child.due - now) if child.status == "restarting" else None
-    common: dict[str, Any] = {
-        "id": child.id,
-        "path": child.path,
-        "kind": child.body.kind,
-        "status": child.status,
-        "restart_due_in_s": due,
-        "incarnation": child.incarnation,
-        "restarts": child.restarts,
-        "budget_left": _budget_left(child, now),
-        "uptime_s": None if child.started_at is None or not child.is_alive else now - child.started_at,
-        "last_error": child.last_error,
-        "await_stack": child.await_stack(),
-    }
-    if isinstance(child.body, ActorBody):
-        return NodeDump(**common, **_actor(child.body, now))
-    if isinstance(child.body, Supervisor):
-        below = tuple(_node(inner, now) for inner in child.body.children.values())
-        return NodeDump(**common, children=below)
-    return NodeDump(**common)
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Everything made in one pass is kept: looking for garbage meanwhile is a quarter of its time."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
-def _budget_left(child: "Child", now: float) -> int | None:
-    if isinstance(child.body, Supervisor):
-        return child.body.window.left(now)
-    if child.window is not None:
-        return child.window.left(now)
-    return child.owner.window.left(now) if isinstance(child.owner, Supervisor) else None
+def _node(child: "Child", now: float, stacks: Stacks) -> NodeDump:
+    """One child and what is below it. Positional, because keywords cost as much as all the rest."""
+    body, status = child.body, child.shown
+    started_at = child.started_at if child.is_alive else None
+    common = (
+        child.id,
+        child.path,
+        body.kind,
+        status,
+        max(0.0, child.due - now) if status == "restarting" else None,
+        child.incarnation,
+        child.restarts,
+        budget_left(child, now),
+        None if started_at is None else now - started_at,
+        child.last_error,
+    )
+    stack = stacks.of(child.task)
+    if isinstance(body, ActorBody):
+        return NodeDump(*common, *_actor(body, now), stack, _state(body))
+    if isinstance(body, Supervisor):
+        below = tuple([_node(inner, now, stacks) for inner in body.children.values()])
+        return NodeDump(*common, await_stack=stack, children=below)
+    return NodeDump(*common, await_stack=stack)
 
 
-def _actor(body: ActorBody, now: float) -> dict[str, Any]:
-    cell, life = body.cell, body.incarnation
-    timers = () if life is None else tuple(TimerState(k, due - now) for k, due in life.timers.pending())
-    return {
-        "mailbox": _mailbox(cell, now),
-        "in_flight": _in_flight(cell, now),
-        "handled": cell.handled,
-        "latency": _latency(sorted(cell.latencies)),
-        "last_messages": tuple(LastMessage(brief(m), s * 1000, ok) for m, s, ok in cell.last_messages),
-        "timers": timers,
-        "state": _state(body),
-    }
+def _actor(
+    body: ActorBody, now: float
+) -> tuple[MailboxState, InFlight | None, int, Latency, Sequence[LastMessage], tuple[TimerState, ...]]:
+    """What only an actor has, in the order of NodeDump's fields."""
+    cell = body.cell
+    return (
+        _mailbox(cell, now),
+        _in_flight(cell, now),
+        cell.handled,
+        Latency(tuple(cell.latencies)),
+        LastMessages(cell),
+        _timers(body, now),
+    )
+
+
+def _timers(body: ActorBody, now: float) -> tuple[TimerState, ...]:
+    if body.incarnation is None or not len(body.incarnation.timers):
+        return ()
+    return tuple(TimerState(key, due - now) for key, due in body.incarnation.timers.pending())
 
 
 def _mailbox(cell: "Cell", now: float) -> MailboxState:
     queue = cell.queue
     return MailboxState(
-        depth=len(queue),
-        capacity=queue.mailbox.capacity,
-        full=queue.mailbox.full,
-        oldest_age_s=queue.oldest_age_s(now),
-        senders_waiting=queue.senders_waiting,
-        counters={name: getattr(queue.counters, name) for name in COUNTERS},
+        cell.depth,
+        len(cell.stash),
+        queue.mailbox.capacity,
+        queue.mailbox.full,
+        queue.oldest_age_s(now),
+        queue.senders_waiting,
+        counts_of(queue.counters),
     )
 
 
@@ -202,54 +269,40 @@ def _in_flight(cell: "Cell", now: float) -> InFlight | None:
     if envelope is None:
         return None
     age = None if cell.handling_since is None else now - cell.handling_since
-    return InFlight(brief(envelope.message), envelope.attempt, age)
-
-
-def _latency(seconds: list[float]) -> Latency:
-    if not seconds:
-        return Latency(None, None)
-    last = len(seconds) - 1
-    return Latency(seconds[round(last * 0.5)] * 1000, seconds[round(last * 0.99)] * 1000)
+    return InFlight(show(cell.tree.hooks, cell.id, envelope.message), envelope.attempt, age)
 
 
 def _state(body: ActorBody) -> object:
-    if body.incarnation is None or body.incarnation.actor is None:
+    if body.incarnation is None:
         return None
-    try:
-        return _plain(body.incarnation.actor.inspect())
-    except Exception as exc:  # noqa: BLE001  an actor's bug must not hide the other actors
-        return {"inspect_error": f"{type(exc).__name__}: {brief_text(exc)}"[:200]}
+    return state_of(body.cell.tree.hooks, body.cell.id, body.incarnation.actor, attributes=False)
 
 
 def _record(value: object) -> object:
     """The dump's own types as dicts and lists; `asdict` copies deeply and costs a multiple."""
-    if isinstance(value, tuple):
+    kind = type(value)
+    if kind in PLAIN:
+        return value
+    if kind is float:
+        return plain(value)
+    names = RECORDS.get(kind)
+    if names is not None:
+        return {name: _record(getattr(value, name)) for name in names}
+    if isinstance(value, tuple | LastMessages):
         return [_record(inner) for inner in value]
-    names = RECORDS.get(type(value))
-    if names is None:
-        return _plain(value)
-    return {name: _record(getattr(value, name)) for name in names}
+    return plain(value)
 
 
 RECORDS: dict[type, tuple[str, ...]] = {
     kind: tuple(field.name for field in fields(kind))
     for kind in (
-        TreeDump, NodeDump, MailboxState, InFlight, Latency,
-        LastMessage, TimerState, LastError, ZombieReport,
+        TreeDump, InFlight, LastMessage, TimerState, LastError, ZombieReport,
     )
 }  # fmt: skip
-
-
-def _plain(value: object) -> object:
-    """The same value in JSON's own types; what JSON does not know becomes its bounded repr."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if value - value == 0 else None  # JSON has neither infinity nor nan
-    if isinstance(value, dict):
-        return {
-            key if isinstance(key, str) else brief(key): _plain(inner) for key, inner in value.items()
-        }
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(inner) for inner in value]
-    return brief(value)
+RECORDS |= {
+    NodeDump: NodeDump._fields,
+    MailboxState: (*MailboxState._fields[:-1], "counters"),
+    Latency: ("p50_ms", "p99_ms"),
+}
+# What is plain as it is: scalars, the counters, and a state, which `state_of` has made so.
+PLAIN = frozenset({type(None), bool, int, str, dict, list})

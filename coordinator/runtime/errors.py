@@ -8,6 +8,7 @@ RuntimeFault
 ├─ HandlerTimeout       a handler hung past its deadline; charged like a crash
 ├─ WouldDeadlock        the caller asked for something that waits for the caller
 ├─ MailboxFull          the sender's: no room, and the policy or the verb does not wait
+├─ StashFull            the actor's own: it has put as much aside as its mailbox may hold
 ├─ CallTimeout          no reply in time
 ├─ ActorDown            the actor is stopped for good
 │   └─ DeadLettered     the message crashed its actor twice and will not be tried again
@@ -26,6 +27,7 @@ __all__ = [
     "ChildNotStopped",
     "DeadLettered",
     "HandlerTimeout",
+    "Ignore",
     "Killed",
     "MailboxFull",
     "ReachedMaxIntensity",
@@ -33,6 +35,7 @@ __all__ = [
     "RuntimeFault",
     "SpecError",
     "StartFailed",
+    "StashFull",
     "TooManyChildren",
     "UnknownChild",
     "WouldDeadlock",
@@ -106,6 +109,10 @@ class MailboxFull(RuntimeFault):
         self.capacity = capacity
 
 
+class StashFull(RuntimeFault):
+    """The actor put more aside than its mailbox may hold."""
+
+
 class CallTimeout(RuntimeFault):
     """`actor_id` did not answer within `timeout_s`; a later answer is dropped."""
 
@@ -146,6 +153,17 @@ class ChildNotStopped(AdminError):
 
 class TooManyChildren(AdminError):
     """The dynamic supervisor already has `max_children`."""
+
+
+class Ignore(Exception):
+    """Raised by `init`, or by a task before it is ready: it declines to run now, and nothing is wrong.
+
+    The start counts as a success and is not tried again by itself. Anywhere else it is a crash.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class ReplyError(Exception):

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from .actor import ActorContext
-from .errors import HandlerTimeout, ReplyError
-from .messages import Envelope, brief
+from .down import Watching
+from .end import fatal_in, sole
+from .errors import HandlerTimeout, ReplyError, RuntimeFault
+from .messages import Envelope
 from .timers import Timers
 
 if TYPE_CHECKING:
@@ -29,16 +31,24 @@ LAST_WORDS_S = 0.5
 class Incarnation:
     """Borrows the cell, runs the actor, gives the cell back as it is."""
 
+    __slots__ = (
+        "_is_timer_due", "_last_words", "_nursery", "_queue_had_turn", "_ready", "_timer_mark", "actor",
+        "broken_item", "cell", "child", "in_handler_crash", "is_over", "timers", "watching",
+    )  # fmt: skip
+
     def __init__(self, cell: "Cell", child: "Child") -> None:
         self.cell = cell
         self.child = child
         self.timers = Timers()
+        self.watching: Watching | None = None
         self.actor: Actor | None = None
         self.in_handler_crash = False
+        self.is_over = False
         self.broken_item: Hashable | None = None
         self._nursery: trio.Nursery | None = None
         self._last_words: trio.CancelScope | None = None
         self._timer_mark = 0
+        self._is_timer_due = False
         self._queue_had_turn = True
         self._ready = False
 
@@ -54,8 +64,13 @@ class Incarnation:
                 reason = self.cell.stop_asked or "shutdown"
             raise
         finally:
-            if self._ready and self.child.forced_error is None:
-                await self._terminate(reason)
+            try:
+                if self._ready and self.child.forced_error is None:
+                    await self._terminate(reason)
+            finally:
+                self.is_over = True
+                if self.watching is not None:
+                    self.watching.end()
 
     async def _live(self) -> None:
         spec = self.cell.spec
@@ -65,52 +80,73 @@ class Incarnation:
             await self.actor.init()
             self._ready = True
             self.child.mark_started()
+            await trio.lowlevel.checkpoint_if_cancelled()  # who is late handles nothing
             await self._handle_messages(self.actor)
             self._nursery.cancel_scope.cancel()
 
     async def _handle_messages(self, actor: "Actor") -> None:
+        """Until a stop. One scope serves all handlers: only an overrun uses it up."""
         cell = self.cell
         while cell.stop_asked is None:
-            if self._has_work():
-                await self._handle_batch(actor)
-                if cell.stop_asked is None and self._has_work():
-                    await trio.lowlevel.checkpoint()
-            else:
-                await cell.bell.wait(self.timers.next_due())
+            cell.is_overdue = False
+            with trio.CancelScope() as scope:
+                cell.loop_scope = scope
+                while cell.stop_asked is None and not cell.is_overdue:
+                    await self._take_turn(actor)
+            if scope.cancelled_caught:
+                self.in_handler_crash = True
+                message = None if cell.in_flight is None else cell.in_flight.message
+                shown = cell.tree.show(cell.id, message)
+                raise HandlerTimeout(cell.id, shown, cell.spec.handler_timeout_s)
+
+    async def _take_turn(self, actor: "Actor") -> None:
+        """One batch and one trip through the scheduler, or one sleep."""
+        cell = self.cell
+        if self._has_work():
+            await self._handle_batch(actor)
+            if cell.stop_asked is None and not cell.is_overdue and self._has_work():
+                await trio.lowlevel.checkpoint()
+        elif cell.is_draining:
+            cell.stop_asked = "shutdown"
+        else:
+            await cell.bell.wait(math.inf if cell.is_suspended else self.timers.next_due())
 
     def _has_work(self) -> bool:
-        return self.cell.has_work() or self.timers.next_due() <= trio.current_time()
+        """Whether there is something to handle now. Who drains is past its timers."""
+        cell = self.cell
+        if cell.is_suspended:
+            return False
+        if cell.has_work():
+            return True
+        due = self.timers.next_due()
+        return due < math.inf and not cell.is_draining and due <= trio.current_time()
 
     async def _handle_batch(self, actor: "Actor") -> None:
         cell = self.cell
-        started = now = trio.current_time()
-        with trio.CancelScope() as cell.batch:
-            scope = cell.batch
-            if self._queue_had_turn:
-                self._timer_mark = self.timers.mark()
-                self._queue_had_turn = False
-            for _ in range(BATCH):
-                envelope = self._next(started)
-                if envelope is None:
-                    break
-                now = await self._handle(actor, envelope, now)
-                if now - started > BATCH_S or scope.cancel_called or self._is_stop_near():
-                    break
-        cell.batch = None
-        if scope.cancelled_caught:
-            self.in_handler_crash = True
-            raise HandlerTimeout(cell.id, brief(_message(cell.in_flight)), cell.spec.handler_timeout_s)
-
-    def _is_stop_near(self) -> bool:
-        """Somebody above is about to stop this actor and needs the scheduler to say so."""
-        return self.child.stop_wanted or self.cell.stop_asked is not None or self.cell.tree.is_stopping
+        child, tree = self.child, cell.tree
+        started = now = cell.now()
+        if self._queue_had_turn:
+            self._timer_mark = self.timers.mark()
+            self._queue_had_turn = False
+        self._is_timer_due = self.timers.next_due() <= started and not cell.is_draining
+        for _ in range(BATCH):
+            envelope = self._next(started)
+            if envelope is None:
+                break
+            now = await self._handle(actor, envelope, now)
+            if now - started > BATCH_S or cell.is_overdue or cell.is_suspended:
+                break
+            is_stop_near = child.stop_wanted or cell.stop_asked is not None or tree.is_stopping
+            if is_stop_near or child.is_killed:
+                break  # somebody is about to stop this actor and needs the scheduler to say so
 
     def _next(self, now: float) -> Envelope | None:
         cell = self.cell
-        if cell.in_flight is None:
+        if self._is_timer_due and cell.in_flight is None:
             message = self.timers.pop_due(now, self._timer_mark)
             if message is not None:
                 return cell.bring(message, now)
+            self._is_timer_due = False  # those set from here on are past the mark
         self._queue_had_turn = True
         return cell.next_envelope()
 
@@ -120,25 +156,41 @@ class Incarnation:
         cell.item = None
         cell.handling_since = now
         cell.deadline = now + cell.spec.handler_timeout_s
-        cell.tree.watch.expect(cell)
+        if cell.deadline < cell.expected_at:
+            cell.tree.watch.expect(cell)
+        if cell.queue.tracer is not None:
+            cell.queue.tracer.note("begun", envelope)
         ok = True
         try:
             answer = await actor.handle(envelope.message)
-            if envelope.reply is not None:
+            if envelope.reply is not None and not cell.is_stashing:
                 envelope.reply.answer(answer)
-        except ReplyError as refusal:
-            ok = False
+        except BaseException as exc:
+            refusal = sole(exc)  # a nursery in the handler wraps it
+            if not isinstance(refusal, ReplyError):
+                self._judge_crash(exc)
+                raise
+            ok = cell.is_stashing = False
             self.child.note_error(refusal.error)
             if envelope.reply is not None:
                 envelope.reply.refuse(refusal.error)
-        except BaseException as exc:
-            self.in_handler_crash = not _is_cancellation(exc) and not self._is_unwinding()
-            raise
-        ended = trio.current_time()
+        ended = cell.now()
         cell.handling_since = None
         cell.deadline = math.inf
-        cell.acknowledge(envelope, now, ended, ok=ok)
+        if cell.is_stashing:
+            cell.set_aside(envelope)
+        else:
+            cell.acknowledge(envelope, now, ended, ok=ok)
         return ended
+
+    def _judge_crash(self, error: BaseException) -> None:
+        """Decide whether the handler is to blame; RuntimeFault for a Cancelled nobody asked for."""
+        cell = self.cell
+        cell.deadline = math.inf  # it has ended, and is no survivor of its deadline
+        if self._is_stray(error):
+            self.in_handler_crash = True
+            raise RuntimeFault(f"{cell.id} raised a Cancelled of no scope around it") from error
+        self.in_handler_crash = not _is_cancellation(error) and not self._is_unwinding()
 
     async def _terminate(self, reason: str) -> None:
         """Let the actor clean up, shielded, for as long as the stop's deadline allows."""
@@ -149,8 +201,10 @@ class Incarnation:
         try:
             with scope as self._last_words:
                 await self.actor.terminate(reason)
-        except Exception as exc:  # noqa: BLE001  reported; the stop goes on
-            self.child.report_terminate_error(exc)
+        except Exception as exc:
+            if fatal_in(exc) is not None:
+                raise
+            self.child.report_terminate_error(exc)  # the stop goes on
         self._last_words = None
 
     def _last_words_until(self, now: float) -> float:
@@ -176,14 +230,46 @@ class Incarnation:
 
         self._nursery.start_soon(job, name=name)
 
+    def _is_stray(self, error: BaseException) -> bool:
+        """Whether it is a Cancelled that nobody around the handler asked for: kept from elsewhere and
+        raised again it would pass for the end of this life, and the message come back for ever."""
+        scope = self.cell.loop_scope
+        is_ours = self._is_unwinding() or (scope is not None and scope.cancel_called)
+        return _is_cancellation(error) and not is_ours
+
     def _is_unwinding(self) -> bool:
         """Whether the life is ending anyway: what breaks now is not the cause and nobody's to blame."""
         is_broken = self._nursery is not None and self._nursery.cancel_scope.cancel_called
         return is_broken or self.child.stop_wanted or self.child.scope.cancel_called
 
+    def watch(self, other: "Cell") -> None:
+        """Bring this life one Down when the other actor is stopped for good."""
+        if self.is_over:
+            return
+        if self.watching is None:
+            self.watching = Watching(self.cell)
+        self.watching.watch(other, self.timers)
+
+    def unwatch(self, other: "Cell") -> None:
+        """Take the watch back."""
+        if self.watching is not None:
+            self.watching.unwatch(other, self.timers)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it has been asked to end, or is over; a drain asks when its time is up."""
+        child = self.child
+        is_asked = self.cell.stop_asked is not None or (child.stop_wanted and not child.drains)
+        return self.is_over or is_asked or child.is_killed
+
+    def mark(self, item: Hashable | None) -> None:
+        """Name what the handler in progress works on; too late once it has crashed."""
+        if not self.is_over and not self.in_handler_crash:
+            self.cell.item = item
+
     def extend(self) -> None:
         """Push the deadline of the handler in progress, if there is one."""
-        if self.cell.handling_since is not None:
+        if not self.is_over and self.cell.handling_since is not None:
             self.cell.deadline = trio.current_time() + self.cell.spec.handler_timeout_s
 
     def cut_last_words(self) -> None:
@@ -196,7 +282,3 @@ def _is_cancellation(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(map(_is_cancellation, error.exceptions))
     return isinstance(error, trio.Cancelled)
-
-
-def _message(envelope: Envelope | None) -> object:
-    return None if envelope is None else envelope.message

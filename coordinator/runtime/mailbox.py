@@ -7,12 +7,16 @@ tell an age or outlive its receiver.
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import trio
 
 from .errors import ActorDown, MailboxFull
 from .messages import Envelope
 from .spec import Mailbox
+
+if TYPE_CHECKING:
+    from .trace import Tracer
 
 __all__ = ["Counters", "Queue"]
 
@@ -21,8 +25,8 @@ __all__ = ["Counters", "Queue"]
 class Counters:
     """What became of every message; the conservation law ties them together.
 
-    accepted = acked + dead_lettered + returned + expired + dropped + queued + in flight. Messages that
-    never got in (`refused`) are outside the law.
+    accepted = acked + dead_lettered + returned + expired + dropped + queued + stashed + in hand.
+    Messages that never got in (`refused`) are outside the law.
     """
 
     accepted: int = 0
@@ -52,16 +56,23 @@ class _Sender:
 class Queue:
     """Messages in order of arrival under one Mailbox policy, and the senders that wait for room.
 
-    `lost` hears of each message the policy drops.
+    `lost` hears of each message the policy drops, except those dropped because of what it does itself.
     """
 
-    __slots__ = ("_equals", "_items", "_lost", "_senders", "counters", "id", "mailbox")
+    __slots__ = (
+        "_capacity", "_equals", "_is_telling", "_items", "_lost", "_senders", "counters", "id",
+        "mailbox", "makes_wait", "tracer",
+    )  # fmt: skip
 
     def __init__(self, owner_id: str, mailbox: Mailbox, lost: Callable[[object], None]) -> None:
         self.id = owner_id
         self.mailbox = mailbox
         self.counters = Counters()
+        self.tracer: Tracer | None = None
+        self.makes_wait = mailbox.full == "wait"
+        self._capacity = mailbox.capacity
         self._lost = lost
+        self._is_telling = False
         self._items: deque[Envelope] = deque()
         self._senders: dict[trio.lowlevel.Task, _Sender] = {}
         self._equals: Counter[object] | None = None  # kept only once somebody coalesces
@@ -88,7 +99,7 @@ class Queue:
 
     def offer(self, envelope: Envelope) -> bool:
         """Take the message in now; False if the policy drops it, MailboxFull if it refuses."""
-        if len(self._items) >= self.mailbox.capacity or self._senders:
+        if not self.admit_if_room(envelope):
             match self.mailbox.full:
                 case "wait" | "reject":
                     self.counters.refused += 1
@@ -100,26 +111,22 @@ class Queue:
                 case "drop_oldest":
                     oldest = self._pop()
                     self.counters.dropped += 1
+                    self._admit(envelope)
                     self._lose(oldest)
-        self._admit(envelope)
         return True
 
-    async def put(self, envelope: Envelope) -> bool:
-        """Take the message in, waiting in line for room if the policy is "wait".
-
-        Senders that wait get in first come, first served. With room it is not a checkpoint, so that a
-        sender pays for the scheduler once per full mailbox and not once per message.
-        """
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if self.mailbox.full != "wait":
-            return self.offer(envelope)
-        if len(self._items) < self.mailbox.capacity and not self._senders:
-            self._admit(envelope)
-            return True
-        await self._wait_for_room(envelope)
+    def admit_if_room(self, envelope: Envelope) -> bool:
+        """Take the message in if it need not wait; otherwise False."""
+        if self._senders or len(self._items) >= self._capacity:
+            return False
+        self.counters.accepted += 1  # as in `_admit`; this is every message's way and a call costs
+        self._items.append(envelope)
+        if self._equals is not None or self.tracer is not None:
+            self._note(envelope)
         return True
 
-    async def _wait_for_room(self, envelope: Envelope) -> None:
+    async def wait_for_room(self, envelope: Envelope) -> None:
+        """Wait in line until the message is in: first come, first served."""
         task = trio.lowlevel.current_task()
         sender = self._senders[task] = _Sender(envelope)
 
@@ -135,7 +142,9 @@ class Queue:
         """The oldest message, or None; its place goes to the sender that has waited longest."""
         if not self._items:
             return None
-        envelope = self._pop()
+        envelope = self._items.popleft()
+        if self._equals is not None:
+            self._forget(envelope)
         if self._senders:
             self._admit_waiting()
         return envelope
@@ -154,21 +163,30 @@ class Queue:
 
     def close(self, reason: str) -> list[Envelope]:
         """Empty the queue for good and turn the waiting senders away; gives what was still queued."""
-        for task, sender in self._senders.items():
-            sender.refusal = reason
-            trio.lowlevel.reschedule(task)
-        self._senders.clear()
+        self.turn_away(reason)
         left = list(self._items)
         self._items.clear()
         self._equals = None
         self.counters.returned += len(left)
         return left
 
+    def turn_away(self, reason: str) -> None:
+        """Refuse those who wait for room: ActorDown, with this reason."""
+        for task, sender in self._senders.items():
+            sender.refusal = reason
+            trio.lowlevel.reschedule(task)
+        self._senders.clear()
+
     def _admit(self, envelope: Envelope) -> None:
         self.counters.accepted += 1
         self._items.append(envelope)
-        if self._equals is not None and _is_counted(envelope):
-            self._equals[envelope.message] += 1
+        if self._equals is not None or self.tracer is not None:
+            self._note(envelope)
+
+    def _note(self, envelope: Envelope) -> None:
+        self._recount(envelope, 1)
+        if self.tracer is not None:
+            self.tracer.note("queued", envelope)
 
     def _admit_waiting(self) -> None:
         task, sender = next(iter(self._senders.items()))
@@ -183,15 +201,28 @@ class Queue:
         return envelope
 
     def _forget(self, envelope: Envelope) -> None:
-        if self._equals is not None and _is_counted(envelope):
-            self._equals[envelope.message] -= 1
-            if not self._equals[envelope.message]:
-                del self._equals[envelope.message]
+        self._recount(envelope, -1)
+
+    def _recount(self, envelope: Envelope, change: int) -> None:
+        if self._equals is None:
+            return
+        try:
+            if _is_counted(envelope):
+                self._equals[envelope.message] += change
+                if not self._equals[envelope.message]:
+                    del self._equals[envelope.message]
+        except Exception:  # noqa: BLE001  no message is lost for a hash or an equality that raises
+            self._equals = None  # counted anew when somebody asks
 
     def _lose(self, envelope: Envelope) -> None:
-        self._lost(envelope.message)
         if envelope.reply is not None:
             envelope.reply.refuse(MailboxFull(self.id, self.mailbox.capacity))
+        if self.tracer is not None:
+            self.tracer.note("dropped", envelope)
+        if not self._is_telling:  # who hears of it may cast to the same actor, and again, and again
+            self._is_telling = True
+            self._lost(envelope.message)
+            self._is_telling = False
 
 
 def _is_hashable(message: object) -> bool:

@@ -1,11 +1,12 @@
 """Who is called what: ids are unique in the whole tree and keep their owner over restarts."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .errors import ChildExists
 
 if TYPE_CHECKING:
-    from .child import Child
+    from .child import Child, Owner
 
 __all__ = ["Registry"]
 
@@ -15,6 +16,8 @@ class Registry:
 
     def __init__(self) -> None:
         self._children: dict[str, Child] = {}
+        self._reserved: dict[str, Owner] = {}
+        self._reservations: dict[Owner, set[str]] = {}
 
     def __contains__(self, id: str) -> bool:  # noqa: A002
         return id in self._children
@@ -33,6 +36,22 @@ class Registry:
         """Free the name."""
         if self._children.get(child.id) is child:
             del self._children[child.id]
+
+    def reserve(self, names: Iterable[str], owner: "Owner") -> None:
+        """Keep names that nobody has now for whom `owner` starts: its next life will want them."""
+        for name in names:
+            self._reserved[name] = owner
+            self._reservations.setdefault(owner, set()).add(name)
+
+    def release(self, owner: "Owner") -> None:
+        """The owner has no next life."""
+        for name in self._reservations.pop(owner, ()):
+            if self._reserved.get(name) is owner:  # another may have reserved it since
+                del self._reserved[name]
+
+    def reserved_for(self, name: str) -> "Owner | None":
+        """Who alone may start somebody of that name."""
+        return self._reserved.get(name)
 
     def find(self, id: str) -> "Child":  # noqa: A002
         """The child of that id; KeyError names an unknown one."""

@@ -4,7 +4,15 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["CrashReport", "DeadLetterReport", "Hooks", "LastError", "ZombieReport"]
+__all__ = [
+    "BlockedReport",
+    "CrashReport",
+    "DeadLetterReport",
+    "Hooks",
+    "LastError",
+    "LastMessage",
+    "ZombieReport",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +25,22 @@ class LastError:
 
 
 @dataclass(frozen=True, slots=True)
+class LastMessage:
+    """A message that was handled, and whether its handler returned."""
+
+    message: str
+    ms: float
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CrashReport:
     """One abnormal end of a child, or an error in its `terminate` (phase "terminate").
 
     `charged` tells whether it cost the restart budget; `traceback` is cut to its last 8,000 characters.
+    The rest tells what the child was at: `state` as `Tree.get_state` gives it, in about as many
+    characters; the messages before the one in hand; where the caller waits, if that one is a call; the
+    restarts left before this one is charged. All plain data: a kept report keeps no dead actor alive.
     """
 
     id: str
@@ -35,6 +55,11 @@ class CrashReport:
     charged: bool
     restarts: int
     mailbox_depth: int
+    state: object = None
+    last_messages: tuple[LastMessage, ...] = ()
+    caller_stack: tuple[str, ...] = ()
+    uptime_s: float | None = None
+    budget_left: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +82,33 @@ class ZombieReport:
     await_stack: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class BlockedReport:
+    """An event loop that has not turned for `seconds`: where, outermost first, and in whose code."""
+
+    actor_id: str | None
+    seconds: float
+    stack: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
     """Called as things happen, from inside the runtime: sync, quick, and optional one by one.
 
-    A hook that raises changes nothing; the failure is counted in `Tree.hook_failures`.
+    A hook that raises changes nothing; the failure is counted in `Tree.hook_failures`. `redact` says
+    what may be seen of a message or state before it is rendered anywhere; what it gives is shown
+    instead, a text as it is. `blocked` is called from the watchdog's thread.
     """
 
-    handled: Callable[[str, object, float], None] | None = None  # id, message, seconds
+    # id, message, seconds handled, seconds waited, messages left behind it
+    handled: Callable[[str, object, float, float, int], None] | None = None
     started: Callable[[str, int], None] | None = None  # id, incarnation
     restarted: Callable[[str, int], None] | None = None  # id, incarnation (≥ 2); after `started`
-    stopped: Callable[[str, str], None] | None = None  # id, reason: normal, shutdown, crash
+    stopped: Callable[[str, str], None] | None = None  # id, reason: normal, shutdown, crash, ignored
     crashed: Callable[[CrashReport], None] | None = None
     dead_letter: Callable[[DeadLetterReport], None] | None = None
     returned: Callable[[str, object], None] | None = None  # id, message still queued at the final stop
     dropped: Callable[[str, object], None] | None = None  # id, message lost to the mailbox policy
     zombie: Callable[[ZombieReport], None] | None = None
+    redact: Callable[[str, object], object] | None = None  # id, value → what to show of it
+    blocked: Callable[[BlockedReport], None] | None = None

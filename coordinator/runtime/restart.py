@@ -39,16 +39,19 @@ class Window:
 
     __slots__ = ("_times", "intensity", "period_s")
 
+    _times: deque[float] | tuple[()]  # a deque from the first restart on: most children never have one
+
     def __init__(self, intensity: int, period_s: float) -> None:
         self.intensity = intensity
         self.period_s = period_s
-        self._times: deque[float] = deque()
+        self._times = ()
 
     def charge(self, now: float) -> bool:
         """Book one restart; False if that is one too many."""
         self._forget(now)
-        self._times.append(now)
-        return len(self._times) <= self.intensity
+        times = self._times = self._times or deque()
+        times.append(now)
+        return len(times) <= self.intensity
 
     def left(self, now: float) -> int:
         """Restarts that may still be booked now."""
@@ -57,11 +60,12 @@ class Window:
 
     def clear(self) -> None:
         """Start over with the full budget."""
-        self._times.clear()
+        self._times = ()
 
     def _forget(self, now: float) -> None:
-        while self._times and self._times[0] < now - self.period_s:
-            self._times.popleft()
+        times = self._times
+        while times and times[0] < now - self.period_s:
+            times.popleft()
 
 
 def backoff_delay_s(streak: int, *, min_s: float, max_s: float, jitter: float, roll: float) -> float:

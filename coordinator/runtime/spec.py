@@ -2,8 +2,9 @@
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import SpecError
@@ -49,13 +50,39 @@ def _require(holds: bool, owner: str, field_name: str, value: object, wanted: st
         raise SpecError(f"{owner}: {field_name} is {value!r}, must be {wanted}")
 
 
+def _require_number(owner: str, field_name: str, value: object) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    _require(is_number, owner, field_name, value, "a number")
+
+
+def _require_count(owner: str, field_name: str, value: object, *, at_least: int) -> None:
+    holds = isinstance(value, int) and not isinstance(value, bool) and value >= at_least
+    _require(holds, owner, field_name, value, f"an integer of at least {at_least}")
+
+
 def _require_seconds(owner: str, field_name: str, value: float, *, zero: bool = False) -> None:
+    _require_number(owner, field_name, value)
     holds = not math.isnan(value) and (value > 0 or (zero and value == 0))
     _require(holds, owner, field_name, value, "at least 0 s" if zero else "more than 0 s")
 
 
 def _require_one_of(owner: str, field_name: str, value: str, choices: tuple[str, ...]) -> None:
     _require(value in choices, owner, field_name, value, "one of " + ", ".join(choices))
+
+
+def _require_a(kind: type, owner: str, field_name: str, value: object) -> None:
+    _require(isinstance(value, kind), owner, field_name, value, f"of type {kind.__name__}")
+
+
+def _require_arguments(owner: str, args: object, kwargs: object) -> None:
+    _require_a(tuple, owner, "args", args)
+    _require_a(Mapping, owner, "kwargs", kwargs)
+
+
+# A tree has a few dozen classes of actors; a hundred thousand children of one are described as quickly.
+@lru_cache(maxsize=256)
+def _signature(actor: "type[Actor]") -> inspect.Signature:
+    return inspect.signature(actor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +97,7 @@ class Mailbox:
     full: FullPolicy = "wait"
 
     def __post_init__(self) -> None:
-        _require(self.capacity >= 1, "Mailbox", "capacity", self.capacity, "at least 1")
+        _require_count("Mailbox", "capacity", self.capacity, at_least=1)
         _require_one_of("Mailbox", "full", self.full, ("wait", "reject", "drop_oldest", "drop_newest"))
 
 
@@ -88,6 +115,8 @@ class Backoff:
 
     def __post_init__(self) -> None:
         _require_seconds("Backoff", "min_s", self.min_s, zero=True)
+        _require_number("Backoff", "max_s", self.max_s)
+        _require_number("Backoff", "jitter", self.jitter)
         _require(self.max_s >= self.min_s, "Backoff", "max_s", self.max_s, f"at least {self.min_s}")
         _require(0 <= self.jitter <= 1, "Backoff", "jitter", self.jitter, "between 0 and 1")
 
@@ -110,6 +139,8 @@ class ChildSpec:
         _require_one_of(self.id, "restart", self.restart, ("permanent", "transient", "temporary"))
         _require_seconds(self.id, "shutdown_s", self.shutdown_s, zero=True)
         _require_seconds(self.id, "start_timeout_s", self.start_timeout_s)
+        _require_a(Backoff, self.id, "backoff", self.backoff)
+        _require_a(bool, self.id, "significant", self.significant)
         clash = self.significant and self.restart == "permanent"
         _require(not clash, self.id, "significant", True, "False for a permanent child, it never ends")
 
@@ -127,8 +158,13 @@ class ActorSpec(ChildSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         _require_seconds(self.id, "handler_timeout_s", self.handler_timeout_s)
+        _require_a(Mailbox, self.id, "mailbox", self.mailbox)
+        is_actor = isinstance(self.actor, type) and callable(getattr(self.actor, "handle", None))
+        _require(is_actor, self.id, "actor", self.actor, "a class of actors")
+        _require_arguments(self.id, self.args, self.kwargs)
         try:
-            inspect.signature(self.actor).bind(*self.args, **self.kwargs)
+            takes = _signature(self.actor)  # type: ignore[arg-type]  # classes can be hashed
+            takes.bind(*self.args, **self.kwargs)
         except TypeError as exc:
             raise SpecError(
                 f"{self.id}: {self.actor.__name__} does not take these arguments: {exc}"
@@ -141,6 +177,11 @@ class TaskSpec(ChildSpec):
 
     fn: Callable[..., Awaitable[object]]
     args: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(callable(self.fn), self.id, "fn", self.fn, "an async function")
+        _require_arguments(self.id, self.args, {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,14 +209,22 @@ class SupervisorSpec(ChildSpec):
             self.auto_shutdown,
             ("never", "any_significant", "all_significant"),
         )
-        _require(self.intensity >= 0, self.id, "intensity", self.intensity, "at least 0")
-        _require(math.isfinite(self.period_s), self.id, "period_s", self.period_s, "finite")
+        _require_count(self.id, "intensity", self.intensity, at_least=0)
         _require_seconds(self.id, "period_s", self.period_s)
-        limit = self.max_children
-        _require(limit is None or limit >= len(self.children), self.id, "max_children", limit,
-                 f"at least the {len(self.children)} it starts with")  # fmt: skip
+        _require(math.isfinite(self.period_s), self.id, "period_s", self.period_s, "finite")
+        _require_a(bool, self.id, "is_dynamic", self.is_dynamic)
+        self._require_children()
+
+    def _require_children(self) -> None:
+        _require_a(tuple, self.id, "children", self.children)
         for spec in self.children:
-            _require(isinstance(spec, ChildSpec), self.id, "children", spec, "child specifications")
+            is_spec = isinstance(spec, ActorSpec | TaskSpec | SupervisorSpec)
+            _require(is_spec, self.id, "children", spec, "child specifications")
+        limit = self.max_children
+        if limit is not None:
+            _require_count(self.id, "max_children", limit, at_least=0)
+            _require(limit >= len(self.children), self.id, "max_children", limit,
+                     f"at least the {len(self.children)} it starts with")  # fmt: skip
         seen: set[str] = set()
         for name in ids_in(self):
             _require(name not in seen, self.id, "id", name, "unique in the whole tree")
@@ -261,8 +310,9 @@ def dynamic(
     One over its own budget waits out its longest backoff and gets a fresh one; the supervisor gives up
     at ten times `intensity` over all of them. Each start of the supervisor starts `initial` again.
     """
+    children = tuple(initial) if isinstance(initial, Iterable) else initial
     return SupervisorSpec(
-        id=id, children=tuple(initial), is_dynamic=True, max_children=max_children,
-        intensity=intensity, period_s=period_s, restart=restart, backoff=backoff,
-        significant=significant, auto_shutdown=auto_shutdown,
+        id=id, children=children, is_dynamic=True, max_children=max_children, intensity=intensity,
+        period_s=period_s, restart=restart, backoff=backoff, significant=significant,
+        auto_shutdown=auto_shutdown,
     )  # fmt: skip

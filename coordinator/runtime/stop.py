@@ -8,7 +8,10 @@ from .errors import RuntimeFault
 if TYPE_CHECKING:
     from .child import Child
 
-__all__ = ["press", "settle"]
+__all__ = ["GRACE_S", "press", "settle"]
+
+# What a cancelled task may take to unwind; one that takes longer is ignoring the cancellation.
+GRACE_S = 1.0
 
 
 def press(child: "Child", now: float, *, hurry: bool) -> None:
@@ -31,6 +34,6 @@ def press(child: "Child", now: float, *, hurry: bool) -> None:
 def settle(children: Iterable["Child"], put_down: Callable[["Child"], None]) -> None:
     """Book the ends that nobody has booked, because the supervisor's own code broke off in its stop."""
     for child in list(children):
-        if not child.is_alive and child.status not in ("stopped", "failed", "zombie"):
+        if not child.is_alive and (child.stop_wanted or child.status not in ("stopped", "failed")):
             child.end = None
             put_down(child)

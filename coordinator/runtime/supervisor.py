@@ -2,21 +2,26 @@
 
 Every step is sync and the loop has a single await, the bell. So an admin request, a stop or another
 crash is never stuck behind a slow start or stop, and the state is consistent whenever anybody looks.
+A step judges the ends (`verdict`), presses who should end (`stop`), and lets those go down and come up
+whose turn it is (`agenda`).
 """
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import trio
 
+from .agenda import Agenda, Turns
 from .bell import Bell
 from .bodies import Messageless
 from .child import AfterStop, Child
-from .errors import ReachedMaxIntensity, start_failed
-from .restart import Window, is_restarted, sharing_fate
+from .end import FATAL
+from .restart import Window
 from .spec import DYNAMIC_CAP, SupervisorSpec
 from .stop import press, settle
+from .verdict import fail_start, is_of_first_start, judge
 
 if TYPE_CHECKING:
     from .spec import ChildSpec
@@ -41,18 +46,19 @@ class Supervisor(Messageless):
         self.is_final = False
         self.hurry = False
         self.is_running = False
+        self.is_first_start = True
+        self.is_winding_up = False
+        self.is_done = False
         self._nursery: trio.Nursery | None = None
         self._bell = Bell()
         self._ended: deque[Child] = deque()
-        self._busy: dict[Child, None] = {}
+        self._agenda = Agenda()
+        self._starts = Turns()  # while children start one after the other
+        self._stops = Turns(is_reversed=True)  # of a static supervisor
+        self._awaited: list[Child] = []  # whom the start, or the wind-up, waits for
         self._orders = 0
-        self._coming: deque[Child] = deque()  # of a static first start, whose turn has not come
-        self._leaving: list[Child] = []  # of a static wind-up, likewise, the next one last
-        self._is_first_start = True
-        self._is_winding_up = False
-        self._is_done = False
         for inner in spec.children:
-            self.add(inner)
+            self.add(inner, is_specified=True)
 
     # a life -----------------------------------------------------------------------------------
 
@@ -72,29 +78,20 @@ class Supervisor(Messageless):
     async def _serve(self) -> None:
         while True:
             wake_at = self._step(trio.current_time())
-            if self.stop_asked is not None or self.failure is not None or self._is_done:
+            is_over = self.is_done and not self.is_first_start  # a start is finished first, as in OTP
+            if self.stop_asked is not None or self.failure is not None or is_over:
                 return
-            if (
-                self._is_first_start
-                and not self._coming
-                and all(c.ever_settled for c in self.children.values())
-            ):
-                self._is_first_start = False
-                self.child.mark_started()
+            if self.is_first_start and self._is_everybody_settled():
+                self._end_first_start()
                 continue
             await self._bell.wait(wake_at)
 
     async def _wind_up(self) -> None:
-        self._is_winding_up = True
+        self.is_winding_up = True
         try:
-            for child in self.children.values():
-                self._mark_leaving(child, "stopped", self.stop_asked or "shutdown")
-            if self.spec.is_dynamic:
-                self._busy.update(dict.fromkeys(self.children.values()))
-            else:
-                self._leaving = list(self.children.values())
+            self._plan_wind_up()
             wake_at = self._step(trio.current_time())
-            while any(c.is_alive and c.status != "zombie" for c in self._busy):
+            while not self._is_everybody_down():
                 await self._bell.wait(wake_at)
                 wake_at = self._step(trio.current_time())
         except BaseException:
@@ -106,228 +103,162 @@ class Supervisor(Messageless):
             self.child.mark_held()
 
     def _plan_first_start(self, now: float) -> None:
-        self.is_running = True
-        self._is_first_start = True
-        self._is_winding_up = self._is_done = False
+        self.is_running = self.is_first_start = True
+        self.is_winding_up = self.is_done = False
         self.failure = None
-        self._busy.clear()
-        self._ended.clear()
-        self._coming.clear()
+        self._forget_plans()
         self.window.clear()
         wanted = {inner.id: inner for inner in self.spec.children}
-        for child in [c for c in self.children.values() if c.id not in wanted]:
+        for child in [c for c in self.children.values() if wanted.get(c.id) is not c.spec]:
             self.remove(child, "its supervisor was restarted")
         known, self.children = self.children, {}
         for inner in self.spec.children:
-            child = known.get(inner.id) or self.add(inner)
+            child = known.get(inner.id) or self.add(inner, is_specified=True)
             self._orders += 1
             child.order = self._orders
             self.children[child.id] = child  # in the order of the specification, also one that had gone
             child.ever_settled = child.is_requested = False
             self.plan_start(child, now)
-        if not self.spec.is_dynamic:
-            self._busy.clear()
-            self._coming.extend(self.children.values())
+        self._awaited = list(reversed(self.children.values()))
+
+    def _end_first_start(self) -> None:
+        self.is_first_start = False
+        for child in self._starts:
+            self.touched(child)  # some strategies let them go all at once from here on
+        self.child.mark_started()
+
+    def _plan_wind_up(self) -> None:
+        self._awaited = list(self.children.values())
+        for child in self._awaited:
+            self._mark_leaving(child, "stopped", self.stop_asked or "shutdown")
+        if self.spec.is_dynamic:
+            for child in self._awaited:
+                self._agenda.note(child)
+        else:
+            for child in reversed(self._awaited):
+                self._stops.add(child)
+
+    def _is_everybody_settled(self) -> bool:
+        """Whether each specified child has been tried. Looks at each of them once in all."""
+        while self._awaited and self._awaited[-1].ever_settled:
+            self._awaited.pop()
+        return not self._awaited
+
+    def _is_everybody_down(self) -> bool:
+        """Whether only zombies are left. Looks at each child once in all."""
+        while self._awaited and (not self._awaited[-1].is_alive or self._awaited[-1].is_zombie):
+            self._awaited.pop()
+        return not self._awaited
+
+    def _forget_plans(self) -> None:
+        self._ended.clear()
+        self._agenda.clear()
+        self._starts.clear()
+        self._stops.clear()
+        self._awaited.clear()
 
     # one step ---------------------------------------------------------------------------------
 
     def _step(self, now: float) -> float:
         """Take every step that can be taken now; gives the time of the next one."""
+        self._look_around(now)
+        while self._ended or self._agenda.has_news:
+            self._look_around(now)
+        return self._agenda.next_time()
+
+    def _look_around(self, now: float) -> None:
         while self._ended:
             self._on_end(self._ended.popleft(), now)
-        busy = self._busy_in_order()
-        for child in busy:
+        changed = self._agenda.take(now)
+        for child in changed:
             self._press(child, now)
-        self._advance_stops(busy, now)
-        self._advance_starts(now)
-        return self._next_time(now)
-
-    def _busy_in_order(self) -> list[Child]:
-        for child in [c for c in self._busy if not c.is_busy]:
-            del self._busy[child]
-        if self.spec.is_dynamic:
-            return list(self._busy)
-        return sorted(self._busy, key=lambda c: c.order)
-
-    def _press(self, child: Child, now: float) -> None:
-        press(child, now, hurry=self.hurry)
-        if child.status == "zombie" and self._is_starting_up(child):
-            self._fail_start(child, child.start_error)
-
-    def _advance_stops(self, busy: list[Child], now: float) -> None:
-        for child in reversed(busy):
-            if self._leaving and child.order <= self._leaving[-1].order:
-                break  # its turn is still to come
-            if self._is_awaited_after_stop(child, now):
-                return
-        while self._leaving:
-            child = self._leaving.pop()
-            self._busy[child] = None
-            if self._is_awaited_after_stop(child, now):
-                return
-
-    def _is_awaited_after_stop(self, child: Child, now: float) -> bool:
-        """Take the next step of a stop that is wanted; whether the others must wait for its end."""
-        if not child.stop_wanted or child.status == "zombie":
-            return False
-        if child.status != "stopping" and child.is_alive:
-            child.ask_stop(now, final=self._is_final_for(child))
-            press(child, now, hurry=self.hurry)
-        elif not child.is_alive and child.end is None:
-            self._put_down(child)
-        return not self.spec.is_dynamic and child.is_alive and not child.is_zombie
-
-    def _advance_starts(self, now: float) -> None:
-        if self._is_winding_up or self.failure is not None or self.stop_asked is not None:
-            return
-        while self._coming and self._coming[0].status != "restarting":
-            self._coming.popleft()
-        if self._coming:
-            self._busy[self._coming[0]] = None
-        busy = self._busy_in_order()
-        is_gated = self._is_gated()
-        if is_gated and any(c.stop_wanted and c.status != "zombie" for c in busy):
-            return
-        for child in busy:
-            if child.status == "restarting" and child.due <= now and not child.is_alive:
-                assert self._nursery is not None  # open while anything can start
-                child.begin(now)
-                self._nursery.start_soon(child.live, name=child.path)
-            if is_gated and child.status in ("restarting", "starting"):
-                return
-
-    def _is_gated(self) -> bool:
-        """Whether children start one after the other."""
-        return not self.spec.is_dynamic and (
-            self._is_first_start or self.spec.strategy != "one_for_one"
-        )
-
-    def _next_time(self, now: float) -> float:
-        times = (c.next_time for c in self._busy)
-        return min((t for t in times if t > now), default=math.inf)
-
-    # what an end means --------------------------------------------------------------------------
+        self._advance_stops(changed, now)
+        self._advance_starts(changed, now)
+        for child in changed:
+            self._expect(child, now)
 
     def _on_end(self, child: Child, now: float) -> None:
         end, child.end = child.end, None
         if end is None or self.children.get(child.id) is not child:
             return
-        self._busy[child] = None
-        if end.is_fatal:
-            self.failure = end.error
-        if child.stop_wanted or self._is_winding_up:
-            self._put_down(child)
-        elif end.is_fatal:
-            child.become("failed")
-        elif child.started_at is None and self._is_starting_up(child):
-            self._fail_start(child, end.error)
-        elif child.is_requested:
-            self._refuse_request(child, end.error)
-        elif is_restarted(child.spec.restart, abnormal=end.error is not None):
-            child.ever_settled = True
-            self._plan_restart(child, end.error, now, charged=end.charged)
-        else:
-            child.ever_settled = True
-            self._let_go(child, abnormal=end.error is not None)
+        self._agenda.note(child)
+        judge(self, child, end, now)
 
-    def _is_starting_up(self, child: Child) -> bool:
-        is_specified = not self.spec.is_dynamic and not child.is_requested
-        return self._is_first_start and is_specified and not child.ever_settled
+    def _press(self, child: Child, now: float) -> None:
+        press(child, now, hurry=self.hurry)
+        if child.is_zombie and is_of_first_start(self, child):
+            fail_start(self, child, child.start_error or child.forced_error)
 
-    def _fail_start(self, child: Child, cause: BaseException | None) -> None:
-        if child.status != "zombie":
-            child.become("failed")
-        if self.failure is None:
-            self.failure = start_failed(child.id, cause)
+    def _expect(self, child: Child, now: float) -> None:
+        """Look at it again when its time comes; one whose time has come waits for its turn."""
+        due = child.next_time
+        self._agenda.look_at(child, due if due > now else math.inf)
 
-    def _refuse_request(self, child: Child, cause: BaseException | None) -> None:
-        """A child somebody asked for did not come up: a new one is gone, an old one stays stopped."""
-        child.start_error = cause
-        if not child.ever_settled:
-            self.remove(child, "it did not start")
-        else:
-            child.body.close("it did not start")
-            child.become("failed")
-
-    def _let_go(self, child: Child, *, abnormal: bool) -> None:
-        is_significant = child.spec.significant
-        if self.spec.is_dynamic or child.spec.restart == "temporary":
-            self.remove(child, "crash" if abnormal else "normal")
-        else:
-            child.become("failed" if abnormal else "stopped")
-            child.body.close("crash" if abnormal else "normal")
-        if is_significant and self.spec.auto_shutdown != "never":
-            rest = [
-                c for c in self.children.values() if c.spec.significant and (c.is_alive or c.is_busy)
-            ]
-            self._is_done = self.spec.auto_shutdown == "any_significant" or not rest
-
-    def _plan_restart(
-        self, child: Child, cause: BaseException | None, now: float, *, charged: bool
-    ) -> None:
-        due = now + child.next_delay_s(now)
-        if charged and not self.window.charge(now):
-            self._reach_max(child, cause)
+    def _advance_stops(self, changed: Sequence[Child], now: float) -> None:
+        if self.spec.is_dynamic:
+            for child in reversed(changed):
+                self._advance_stop(child, now)
             return
-        if charged and child.window is not None and not child.window.charge(now):
-            child.window.clear()
-            due = now + child.spec.backoff.max_s
-        group = self._group(child)
-        due = max([due, *(c.due for c in group if c.status == "restarting")])
-        self._want(child, due)
-        for sibling in group:
-            # One that has ended but was not judged yet fell in the same moment: one restart for both.
-            is_there = sibling.is_alive or sibling.end is not None
-            if is_there and not sibling.stop_wanted and not sibling.is_zombie:
-                is_kept = sibling.spec.restart != "temporary"
-                self.plan_stop(sibling, "restarting" if is_kept else "removed", "restart")
-                sibling.due = due
-            elif sibling.status == "restarting" or sibling.after_stop == "restarting":
-                sibling.due = due
+        for child in changed:
+            if _is_leaving(child):
+                self._stops.add(child)
+        while (leaving := self._stops.first(_is_leaving)) is not None:
+            self._advance_stop(leaving, now)
+            if _is_leaving(leaving):
+                return  # the next one goes when it is down
 
-    def _reach_max(self, child: Child, cause: BaseException | None) -> None:
-        child.become("failed")
-        failure = ReachedMaxIntensity(
-            self.child.id, child.id, self.window.intensity, self.window.period_s
-        )
-        failure.__cause__ = cause
-        self.failure = failure
-
-    def _group(self, child: Child) -> list[Child]:
-        """The children that share the fate of this one, itself not among them."""
-        if self.spec.is_dynamic or self.spec.strategy == "one_for_one":
-            return []
-        orders = [c.order for c in self.children.values()]
-        shared = set(sharing_fate(self.spec.strategy, child.order, orders))
-        return [c for c in self.children.values() if c.order in shared]
-
-    def _put_down(self, child: Child) -> None:
-        child.stop_wanted = False
-        if child.after_stop == "restarting" and not self._is_winding_up:
-            child.become("restarting")
+    def _advance_stop(self, child: Child, now: float) -> None:
+        """Take the next step of a stop that is wanted."""
+        if not _is_leaving(child):
             return
-        child.ever_settled = True
-        if child.after_stop == "removed":
-            self.remove(child, child.stop_reason)
-        else:
-            child.become("failed" if child.status == "failed" else "stopped")
-            if self._is_final_for(child):
-                child.body.close(child.stop_reason)
+        if child.is_alive and child.status != "stopping":
+            child.ask_stop(now, final=self._is_final_for(child))
+            press(child, now, hurry=self.hurry)
+            self._expect(child, now)
+        elif not child.is_alive and child.end is None:
+            self.put_down(child)
+
+    def _advance_starts(self, changed: Sequence[Child], now: float) -> None:
+        if self.is_winding_up or self.failure is not None or self.stop_asked is not None:
+            return
+        coming = [child for child in changed if _is_coming(child)]
+        if not self._is_gated():
+            for child in sorted(coming, key=lambda c: c.order):
+                self._begin_if_due(child, now)
+            return
+        for child in coming:
+            self._starts.add(child)
+        if self._stops.first(_is_leaving) is None:
+            first = self._starts.first(_is_coming)
+            if first is not None:
+                self._begin_if_due(first, now)
+
+    def _is_gated(self) -> bool:
+        """Whether children start one after the other."""
+        return not self.spec.is_dynamic and (self.is_first_start or self.spec.strategy != "one_for_one")
+
+    def _begin_if_due(self, child: Child, now: float) -> None:
+        if child.status == "restarting" and child.due <= now and not child.stop_wanted:
+            assert self._nursery is not None  # open while anything can start
+            child.begin(now)
+            self._nursery.start_soon(child.live, name=child.path)
+            self._expect(child, now)
 
     def _is_final_for(self, child: Child) -> bool:
-        return self.is_final if self._is_winding_up else child.after_stop != "restarting"
+        return self.is_final if self.is_winding_up else child.after_stop != "restarting"
+
+    # what a verdict, or an admin verb, leads to ---------------------------------------------------
 
     @property
     def takes_requests(self) -> bool:
         """Whether there is a loop that would act on a request to start somebody."""
-        return self.is_running and not self._is_winding_up and self.stop_asked is None
+        return self.is_running and not self.is_winding_up and self.stop_asked is None
 
-    # for admin verbs ----------------------------------------------------------------------------
-
-    def add(self, spec: "ChildSpec") -> Child:
+    def add(self, spec: "ChildSpec", *, is_specified: bool = False) -> Child:
         """A new place, registered and not yet started."""
         self._orders += 1
         child = self.tree.adopt(spec, self, self.child.path, self._orders)
+        child.is_specified = is_specified
         if self.spec.is_dynamic:
             child.window = Window(self.spec.intensity, self.spec.period_s)
         self.children[spec.id] = child
@@ -336,8 +267,10 @@ class Supervisor(Messageless):
     def remove(self, child: Child, reason: str) -> None:
         """The place and its name are gone; references to it are down."""
         self.children.pop(child.id, None)
-        self._busy.pop(child, None)
+        self._agenda.forget(child)
         self.tree.forget(child)
+        if child.is_specified:
+            self.tree.reserve(child.spec, self)  # it comes back when this supervisor is restarted
         child.body.close(reason)
         child.become("stopped")
 
@@ -345,29 +278,60 @@ class Supervisor(Messageless):
         """Start it at the next step, in its turn."""
         child.stop_wanted = False
         child.streak = 0
-        self._want(child, now)
+        self.want(child, now)
 
-    def _want(self, child: Child, due: float) -> None:
+    def want(self, child: Child, due: float) -> None:
+        """Start it when it is due, in its turn."""
         child.due = due
         child.become("restarting")
         self.touched(child)
 
-    def plan_stop(self, child: Child, after: AfterStop, reason: str) -> None:
-        """Stop it at the next step, in its turn; a second request changes only what comes after."""
-        self._mark_leaving(child, after, reason)
+    def plan_stop(self, child: Child, after: AfterStop, reason: str, *, drains: bool = False) -> None:
+        """Stop it at the next step, in its turn; a second request changes only what comes after.
+
+        With `drains` it handles first what it has accepted; a plain stop overtakes that.
+        """
+        self._mark_leaving(child, after, reason, drains=drains)
         self.touched(child)
 
-    def _mark_leaving(self, child: Child, after: AfterStop, reason: str) -> None:
+    def _mark_leaving(
+        self, child: Child, after: AfterStop, reason: str, *, drains: bool = False
+    ) -> None:
         if not child.stop_wanted:
             child.stop_reason = reason
+            child.drains = drains
+        elif child.drains and not drains:
+            child.drains = False
+            if child.status == "stopping" and child.is_alive:
+                child.body.ask_stop(reason, final=True)
         child.stop_wanted = True
         child.after_stop = after
+
+    def put_down(self, child: Child) -> None:
+        """A child that was to stop is down: what was to come after comes now."""
+        child.stop_wanted = False
+        if child.after_stop == "restarting" and not self.is_winding_up:
+            self.want(child, child.due)
+            return
+        is_unborn = child.is_requested and not child.ever_settled
+        child.ever_settled = True
+        if child.after_stop == "removed" or is_unborn:  # a start by hand that failed leaves nothing
+            self.remove(child, child.stop_reason)
+        else:
+            child.become("failed" if child.status == "failed" else "stopped")
+            if self._is_final_for(child):
+                child.body.close(child.stop_reason)
+
+    def fail(self, error: BaseException | None) -> None:
+        """Go down with this error. The first one stays, but for one that must end the program."""
+        if self.failure is None or (isinstance(error, FATAL) and not isinstance(self.failure, FATAL)):
+            self.failure = error
 
     # Owner and Body -----------------------------------------------------------------------------
 
     def touched(self, child: Child) -> None:
         """Look at the child at the next step."""
-        self._busy[child] = None
+        self._agenda.note(child)
         self._bell.ring()
 
     def ended(self, child: Child) -> None:
@@ -384,7 +348,11 @@ class Supervisor(Messageless):
 
     def kill(self) -> None:
         """Skip the deadlines: the order stays, the waiting goes."""
-        self.hurry = True
+        if not self.hurry:
+            self.hurry = True
+            for child in self.children.values():
+                if child.status == "stopping":
+                    self._agenda.note(child)
         self.ask_stop("shutdown", final=self.is_final)
 
     def life_over(self) -> None:
@@ -392,9 +360,18 @@ class Supervisor(Messageless):
         self.is_running = False
         self.stop_asked = None
         self.hurry = self.is_final = False
-        settle(self.children.values(), self._put_down)
+        self._forget_plans()
+        settle(self.children.values(), self.put_down)
 
     def close(self, reason: str) -> None:
         """No other life: the same holds for everything below."""
         for child in self.children.values():
             child.body.close(reason)
+
+
+def _is_leaving(child: Child) -> bool:
+    return child.stop_wanted and not child.is_zombie
+
+
+def _is_coming(child: Child) -> bool:
+    return child.status in ("restarting", "starting")

@@ -2,10 +2,15 @@
 
 import heapq
 import math
+from collections.abc import Hashable
+from typing import TypeAlias
 
 from .messages import Cast
 
-__all__ = ["Timers"]
+__all__ = ["Key", "Timers"]
+
+# A text is the actor's own; the runtime's notices have keys of another kind.
+Key: TypeAlias = Hashable
 
 
 class Timers:
@@ -14,21 +19,21 @@ class Timers:
     __slots__ = ("_current", "_heap", "_number")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, str]] = []
-        self._current: dict[str, tuple[int, float, Cast]] = {}
+        self._heap: list[tuple[float, int, Key]] = []
+        self._current: dict[Key, tuple[int, float, Cast]] = {}
         self._number = 0
 
     def __len__(self) -> int:
         return len(self._current)
 
-    def set(self, key: str, due: float, message: Cast) -> None:
+    def set(self, key: Key, due: float, message: Cast) -> None:
         """Deliver `message` at `due`, instead of whatever `key` stood for."""
         self._number += 1
         self._current[key] = (self._number, due, message)
         heapq.heappush(self._heap, (due, self._number, key))
         self._prune()
 
-    def cancel(self, key: str) -> None:
+    def cancel(self, key: Key) -> None:
         """Forget `key`; an unknown one is fine, it may just have fired."""
         self._current.pop(key, None)
         self._prune()
@@ -54,8 +59,9 @@ class Timers:
         return message
 
     def pending(self) -> list[tuple[str, float]]:
-        """(key, due), earliest first."""
-        return sorted(((key, due) for key, (_, due, _) in self._current.items()), key=lambda t: t[1])
+        """(key, due) of the actor's own, earliest first."""
+        own = ((key, due) for key, (_, due, _) in self._current.items() if isinstance(key, str))
+        return sorted(own, key=lambda timer: timer[1])
 
     def _prune(self) -> None:
         """Drop replaced and cancelled entries from the top, and all once they outnumber the rest."""
@@ -65,6 +71,6 @@ class Timers:
         while self._heap and self._is_stale(self._heap[0]):
             heapq.heappop(self._heap)
 
-    def _is_stale(self, entry: tuple[float, int, str]) -> bool:
+    def _is_stale(self, entry: tuple[float, int, Key]) -> bool:
         current = self._current.get(entry[2])
         return current is None or current[0] != entry[1]

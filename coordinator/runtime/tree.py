@@ -1,30 +1,33 @@
-"""The running tree: opened, asked about, stopped. The only door to the supervisors inside."""
+"""The running tree: asked about, administered, stopped. The only door to the supervisors inside."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import ParamSpec, overload
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import ParamSpec, TypeVar, overload
 
 import trio
 
 from . import admin
-from .actor import ActorRef
+from .actor import ActorRef, Handles
 from .admin import ChildCount, ChildInfo
 from .bell import Bell
 from .bodies import ActorBody, TaskBody
 from .child import Child
-from .current import CURRENT
+from .current import running_child
 from .dump import TreeDump, dump_tree
-from .errors import AdminError, Killed, SpecError, StartFailed, WouldDeadlock, start_failed
+from .errors import AdminError, Killed, SpecError, WouldDeadlock, start_failed
 from .registry import Registry
 from .reports import Hooks, ZombieReport
-from .spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec
+from .shown import show, state_of
+from .spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, ids_in
 from .supervisor import Supervisor
-from .watch import HandlerWatch
+from .trace import CAPACITY, Trace, traced
+from .watch import DeadlineWatch
 
-__all__ = ["Tree", "open_tree"]
+__all__ = ["Tree"]
 
 P = ParamSpec("P")
+M = TypeVar("M")
 # Reports kept for the dump: the whole of any one incident; a child that hangs daily fills no memory.
 ZOMBIES = 100
 
@@ -37,7 +40,7 @@ class Tree:
             raise SpecError(f"the root of a tree is {type(spec).__name__}, must be a supervisor")
         self.hooks = hooks
         self.hook_failures = 0
-        self.watch = HandlerWatch()
+        self.watch = DeadlineWatch()
         self._registry = Registry()
         self._zombies: deque[ZombieReport] = deque(maxlen=ZOMBIES)
         self._bell = Bell()
@@ -48,11 +51,20 @@ class Tree:
 
     # asking -------------------------------------------------------------------------------------
 
-    def ref(self, id: str) -> ActorRef:  # noqa: A002
-        """The actor of that id; KeyError if there is none."""
+    @overload
+    def ref(self, id: str) -> ActorRef: ...
+    @overload
+    def ref(self, id: str, actor: type[Handles[M]]) -> ActorRef[M]: ...
+    def ref(self, id: str, actor: type | None = None) -> ActorRef:  # noqa: A002
+        """The actor of that id; KeyError if there is none.
+
+        With its class mypy knows which messages it takes; TypeError if the place holds another one.
+        """
         body = self._registry.find(id).body
         if not isinstance(body, ActorBody):
             raise KeyError(f"{id!r} is of kind {body.kind} and takes no messages")
+        if actor is not None and not issubclass(body.cell.spec.actor, actor):
+            raise TypeError(f"{id} is a {body.cell.spec.actor.__name__}, not a {actor.__name__}")
         return ActorRef(body.cell)
 
     def dump(self) -> TreeDump:
@@ -61,7 +73,7 @@ class Tree:
 
     def healthy(self) -> dict[str, str]:
         """Id → status of everything in the tree."""
-        return {child.id: child.status for child in self._registry.children()}
+        return {child.id: child.shown for child in self._registry.children()}
 
     def depths(self) -> dict[str, int]:
         """Id → messages queued, of every actor."""
@@ -70,6 +82,29 @@ class Tree:
             for child in self._registry.children()
             if child.body.kind == "actor"
         }
+
+    def get_state(self, id: str) -> object:  # noqa: A002
+        """What the actor says of itself, or its public attributes if it has no `inspect`.
+
+        Plain data, redacted and bounded; None between two lives. Needs no help of the actor, however
+        stuck it is. KeyError for an unknown id, AdminError for what is no actor.
+        """
+        body = self._actor(id)
+        actor = None if body.incarnation is None else body.incarnation.actor
+        return state_of(self.hooks, id, actor, attributes=True)
+
+    def trace(self, id: str, *, capacity: int = CAPACITY) -> AbstractContextManager[Trace]:  # noqa: A002
+        """Inside the block, what happens to the actor's messages; `capacity` events wait to be read.
+
+        KeyError for an unknown id, AdminError for what takes no messages.
+        """
+        return traced(self._actor(id).cell, capacity)
+
+    def _actor(self, id: str) -> ActorBody:  # noqa: A002
+        body = self._registry.find(id).body
+        if not isinstance(body, ActorBody):
+            raise AdminError(f"{id!r} is a {body.kind}, not an actor")
+        return body
 
     # stopping -----------------------------------------------------------------------------------
 
@@ -88,7 +123,7 @@ class Tree:
 
     async def stop(self, reason: str = "shutdown", hurry: bool = False) -> None:
         """Stop everything in reverse and wait; `hurry` skips the deadlines, also in mid-stop."""
-        asking = CURRENT.get()
+        asking = running_child()
         if asking is not None and asking.tree is self:
             raise WouldDeadlock(f"{asking.id} would wait for itself to stop: use request_stop()")
         self.request_stop(reason, hurry=hurry)
@@ -111,17 +146,44 @@ class Tree:
         child = await admin.start_child(self._registry, supervisor_id, spec)
         return ActorRef(child.body.cell) if isinstance(child.body, ActorBody) else None
 
-    async def terminate_child(self, supervisor_id: str, child_id: str) -> None:
+    async def terminate_child(self, supervisor_id: str, child: str | ActorRef) -> None:
         """Stop a child and wait until it is down."""
-        await admin.terminate_child(self._registry, supervisor_id, child_id)
+        await admin.terminate_child(self._registry, supervisor_id, child)
 
-    async def restart_child(self, supervisor_id: str, child_id: str) -> None:
-        """Start a stopped child again and wait until it is ready."""
-        await admin.restart_child(self._registry, supervisor_id, child_id)
+    async def drain_child(self, supervisor_id: str, child: str | ActorRef) -> None:
+        """Stop an actor after what its mailbox holds: it takes nothing more, and has `shutdown_s`.
 
-    async def delete_child(self, supervisor_id: str, child_id: str) -> None:
+        What is left then goes to the `returned` hook, like all of it if the actor is not running. A
+        crash meanwhile is the end. AdminError for what takes no messages.
+        """
+        await admin.drain_child(self._registry, supervisor_id, child)
+
+    async def restart_child(self, supervisor_id: str, child: str | ActorRef) -> None:
+        """Start a stopped child again and wait until it is ready, or has declined."""
+        await admin.restart_child(self._registry, supervisor_id, child)
+
+    async def delete_child(self, supervisor_id: str, child: str | ActorRef) -> None:
         """Forget a stopped child."""
-        await admin.delete_child(self._registry, supervisor_id, child_id)
+        await admin.delete_child(self._registry, supervisor_id, child)
+
+    def get_childspec(self, supervisor_id: str, child: str | ActorRef) -> ChildSpec:
+        """What a child was described as."""
+        return admin.get_childspec(self._registry, supervisor_id, child)
+
+    def suspend(self, id: str) -> None:  # noqa: A002
+        """Let an actor handle nothing after the message in hand; its mailbox goes on taking.
+
+        It holds over restarts; a stop ends it. KeyError for an unknown id, AdminError for what is no
+        actor or does not run for much longer.
+        """
+        cell = self._actor(id).cell
+        if cell.closed is not None or cell.child.stop_wanted:
+            raise AdminError(f"{id!r} is {cell.child.status} and cannot be suspended")
+        cell.suspend()
+
+    def resume(self, id: str) -> None:  # noqa: A002
+        """Let a suspended actor go on; for any other it does nothing. Errors as for `suspend`."""
+        self._actor(id).cell.resume()
 
     def which_children(self, supervisor_id: str) -> tuple[ChildInfo, ...]:
         """The children of a supervisor in order of start."""
@@ -160,12 +222,18 @@ class Tree:
     def forget(self, child: Child) -> None:
         """Free the name of a child and of everything below it."""
         self._registry.forget(child)
-        for inner in getattr(child.body, "children", {}).values():
-            self.forget(inner)
+        if isinstance(child.body, Supervisor):
+            self._registry.release(child.body)
+            for inner in child.body.children.values():
+                self.forget(inner)
+
+    def reserve(self, spec: ChildSpec, owner: Supervisor) -> None:
+        """Nobody but `owner` may use the names of a specified child that has gone."""
+        self._registry.reserve(ids_in(spec), owner)
 
     def depth_of(self, child: Child) -> int:
         """Messages queued for the child; 0 for what has no mailbox."""
-        return len(child.body.cell.queue) if isinstance(child.body, ActorBody) else 0
+        return child.body.cell.depth if isinstance(child.body, ActorBody) else 0
 
     def tell(self, hook: Callable[P, None] | None, *args: P.args, **kwargs: P.kwargs) -> None:
         """Call a hook, if there is one; one that raises is counted and changes nothing."""
@@ -175,6 +243,10 @@ class Tree:
             hook(*args, **kwargs)
         except Exception:  # noqa: BLE001  the observer must not break the observed
             self.hook_failures += 1
+
+    def show(self, id: str, value: object) -> str:  # noqa: A002
+        """An actor's message in at most 200 characters, past the `redact` hook."""
+        return show(self.hooks, id, value)
 
     def report_zombie(self, report: ZombieReport) -> None:
         """Keep the report for the dump and tell of it."""
@@ -224,43 +296,3 @@ class Tree:
     def root_error(self) -> BaseException | None:
         """What brought the root down, if it fell."""
         return None if self.root.end is None else self.root.end.error
-
-
-@asynccontextmanager
-async def open_tree(spec: ChildSpec, *, hooks: Hooks = Hooks()) -> AsyncIterator[Tree]:  # noqa: B008
-    """Run the tree around the block: started before it, stopped in reverse after it.
-
-    Raises StartFailed if it does not come up. A root that gives up cancels the block, and its error
-    comes out here, bare; an error of the block itself, or its cancellation, comes out once everything
-    is stopped. A zombie keeps the block open until it ends: a task cannot be abandoned.
-    """
-    tree = Tree(spec, hooks)
-    failure: BaseException | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            try:
-                with tree.user_scope:
-                    await tree.run_root(nursery)
-                    yield tree
-            except BaseException as exc:  # noqa: BLE001  raised again below, bare, after the stop
-                failure = exc
-            with trio.CancelScope(shield=True):
-                await tree.wind_down()
-            nursery.cancel_scope.cancel()
-    except BaseException as exc:  # noqa: BLE001
-        failure = failure or exc
-    error = tree.root_error()
-    if isinstance(error, Exception) and tree.root.started_at is None:
-        error = start_failed(tree.root.id, error)
-    _raise_first(failure, error)
-
-
-def _raise_first(users: BaseException | None, trees: BaseException | None) -> None:
-    """Raise the error of the block or of the tree; of two unrelated ones, both."""
-    if trees is None or trees is users or isinstance(users, StartFailed):
-        if users is not None:
-            raise users
-    elif users is None or isinstance(users, trio.Cancelled):
-        raise trees
-    else:
-        raise BaseExceptionGroup("the tree failed, and so did its user", [trees, users])

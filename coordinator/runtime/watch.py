@@ -1,59 +1,88 @@
-"""The one task that watches all handlers' deadlines, so that a message pays for no scope of its own."""
+"""The one task that watches the deadlines of all handlers and calls, so that none pays for a scope."""
 
 import heapq
 import math
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
 
 from .bell import Bell
 
-if TYPE_CHECKING:
-    from .cell import Cell
+__all__ = ["DeadlineWatch", "Watched"]
 
-__all__ = ["HandlerWatch"]
+# Rebuilding the heap is not worth it below so many entries; above, it is paid for by those it drops.
+FEW = 64
 
 
-class HandlerWatch:
-    """Cancels the batch of a cell whose handler is past its deadline.
+class Watched(Protocol):
+    """What has a deadline; infinity while nothing is to be watched, or it is not in the heap."""
 
-    A cell is in the heap at most once, under a time no later than its real deadline; when that time
-    comes the real one is looked up. So a cell costs one heap operation per handler
-    timeout, however many messages it handles.
+    deadline: float
+    expected_at: float
+
+    def overrun(self) -> None:
+        """The deadline has come."""
+
+
+class DeadlineWatch:
+    """Tells what is watched of its deadline.
+
+    A cell is in the heap under a time no later than its real deadline; when that time comes the real
+    one is looked up. So a cell costs one heap operation per handler timeout, however many messages it
+    handles. A call stays in the heap when it is answered; the answered ones are dropped once they
+    outnumber the rest. `expected_at` tells which entry counts: others of the same are passed over.
     """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Cell]] = []
-        self._expected: set[Cell] = set()
+        self._heap: list[tuple[float, int, Watched]] = []
         self._order = count()
         self._bell = Bell()
+        self._scope = trio.CancelScope(shield=True)
+        self._rebuild_at = FEW
 
-    def expect(self, cell: "Cell") -> None:
-        """Look at the cell when its present deadline comes."""
-        if cell in self._expected or cell.deadline == math.inf:
-            return
-        self._expected.add(cell)
-        self._push(cell)
-        if self._heap[0][2] is cell:
+    def expect(self, watched: Watched) -> None:
+        """Look at it when its present deadline comes."""
+        if len(self._heap) >= self._rebuild_at:
+            self._rebuild()
+        watched.expected_at = watched.deadline
+        heapq.heappush(self._heap, (watched.deadline, next(self._order), watched))
+        if self._heap[0][2] is watched:
             self._bell.ring()
 
     async def run(self) -> None:
-        """Watch until cancelled."""
-        while True:
-            await self._bell.wait(self._heap[0][0] if self._heap else math.inf)
-            self._look(trio.current_time())
+        """Watch until closed. Shielded: handlers and calls have deadlines in an ordered stop, too."""
+        with self._scope:
+            while True:
+                await self._bell.wait(self._heap[0][0] if self._heap else math.inf)
+                self._look(trio.current_time())
+
+    def close(self) -> None:
+        """Nobody is left to watch."""
+        self._scope.cancel()
 
     def _look(self, now: float) -> None:
         while self._heap and self._heap[0][0] <= now:
-            _, _, cell = heapq.heappop(self._heap)
-            self._expected.discard(cell)
-            if cell.handling_since is None:
+            due, _, watched = heapq.heappop(self._heap)
+            if due != watched.expected_at:
                 continue
-            if cell.deadline > now:
-                self.expect(cell)
-            elif cell.batch is not None:
-                cell.batch.cancel()
+            watched.expected_at = math.inf
+            if watched.deadline <= now:
+                watched.overrun()
+            elif watched.deadline < math.inf:
+                self.expect(watched)
 
-    def _push(self, cell: "Cell") -> None:
-        heapq.heappush(self._heap, (cell.deadline, next(self._order), cell))
+    def _rebuild(self) -> None:
+        """Drop what has no deadline any more, and wait for as many entries again."""
+        kept = []
+        for entry in self._heap:
+            due, _, watched = entry
+            if due != watched.expected_at:
+                continue
+            if watched.deadline < math.inf:
+                kept.append(entry)
+            else:
+                watched.expected_at = math.inf
+        heapq.heapify(kept)
+        self._heap = kept
+        self._rebuild_at = 2 * len(kept) + FEW

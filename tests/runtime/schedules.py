@@ -33,13 +33,14 @@ __all__ = [
     "LivelockError",
     "Scenario",
     "ScheduleFailure",
-    "any_moment",
     "at_every_step",
     "cancel",
+    "choose",
     "crash",
     "explore",
     "explore_all",
     "replay",
+    "run_seeded",
     "shrink",
 ]
 
@@ -74,14 +75,31 @@ class LeakError(AssertionError):
 class ScheduleFailure(AssertionError):
     """A scenario fails under one schedule; `choices` replays it, `shortest` is the shrunk list."""
 
-    def __init__(self, seed: int | None, choices: list[int], shortest: list[int], at: str) -> None:
+    def __init__(
+        self, seed: int | None, choices: list[int], shortest: list[int], victim: "_Victim | None" = None
+    ) -> None:
+        at = "" if victim is None else f", {victim.name} struck at step {victim.step}"
         super().__init__(
-            f"seed {seed}{at}: fails under {len(choices)} choices\n"
+            f"seed {seed}{at}: fails under {len(choices)} choices\n  {_command(shortest, victim)}\n"
             f"  replay(scenario, {shortest})  # shrunk\n  replay(scenario, {choices})"
         )
         self.seed = seed
         self.choices = choices
         self.shortest = shortest
+
+
+def _command(choices: list[int], victim: "_Victim | None") -> str:
+    """What to type to run the test in progress again, under this schedule alone."""
+    listed = ",".join(map(str, choices)) or "0"
+    step = "" if victim is None else f"STEP={victim.step} "
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").removesuffix(" (call)")
+    return f"REPLAY={listed} {step}python -m pytest '{test}'"
+
+
+def _asked() -> list[int] | None:
+    """The choices of a replay that somebody has typed."""
+    listed = os.environ.get("REPLAY")
+    return [int(choice) for choice in listed.split(",")] if listed else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,12 +292,10 @@ def _run(scenario: Scenario, source: Source, victim: _Victim | None = None) -> "
     return _Run(chooser.taken, chooser.options, error)
 
 
-async def any_moment(passes: int = 8) -> None:
-    """Wait for 0 to `passes` − 1 scheduling passes: how many is one of the schedule's choices."""
+def choose(options: int) -> int:
+    """One of 0 … options − 1 as the schedule will have it; 0 outside of a search."""
     chooser = vars(scheduler)["_r"]
-    count = chooser.choose(passes) if isinstance(chooser, _Chooser) else 0
-    for _ in range(count):
-        await trio.lowlevel.checkpoint()
+    return chooser.choose(options) if isinstance(chooser, _Chooser) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,21 +305,34 @@ class _Run:
     error: BaseException | None
 
 
-def replay(scenario: Scenario, choices: Sequence[int]) -> list[int]:
+def replay(scenario: Scenario, choices: Sequence[int], victim: "_Victim | None" = None) -> list[int]:
     """Run under the recorded choices; raises what the scenario raises, gives the choices it took."""
-    run = _run(scenario, _Recorded(choices))
+    run = _run(scenario, _Recorded(choices), victim)
     if run.error is not None:
         raise run.error
     return run.choices
 
 
+def run_seeded(scenario: Scenario, seed: int) -> None:
+    """Run under the one schedule that `seed` stands for; raises what the scenario raises."""
+    run = _run(scenario, _source(seed))
+    if run.error is not None:
+        raise run.error
+
+
+def _source(seed: int) -> Source:
+    """The choices of a seed; 0 is Trio's own order of birth."""
+    return random.Random(seed).randrange if seed else _Recorded(())
+
+
 def explore(scenario: Scenario, schedules: int = SCHEDULES, seed: int = 0) -> Explored:
     """Run under `schedules` random schedules, the first being Trio's order of birth."""
+    asked = _asked()
+    if asked is not None:
+        return Explored(1, 1, len(replay(scenario, asked)))
     seen, longest = set(), 0
     for number in range(seed, seed + schedules):
-        rng = random.Random(number)
-        source: Source = rng.randrange if number else _Recorded(())
-        run = _run(scenario, source)
+        run = _run(scenario, _source(number))
         _require_success(scenario, run, seed=number)
         seen.add(tuple(run.choices))
         longest = max(longest, len(run.choices))
@@ -316,6 +345,9 @@ def explore_all(scenario: Scenario, limit: int = 10_000, deviations: int | None 
     With `deviations` only the orders that leave Trio's order of birth at most so often: nearly all
     races need one or two, and their number grows with a power of the length instead of exponentially.
     """
+    asked = _asked()
+    if asked is not None:
+        return Explored(1, 1, len(replay(scenario, asked)))
     prefix: list[int] | None = []
     runs = longest = 0
     while prefix is not None and runs < limit:
@@ -345,13 +377,17 @@ def at_every_step(
 
     The scenario must hold whatever is struck. Steps are counted over all tasks of that name.
     """
+    asked = _asked()
+    if asked is not None:
+        victim = _Victim(task_name, int(os.environ["STEP"]), fault)
+        replay(scenario, asked, victim)
+        return victim.step
     steps = 0
     for step in range(1, limit + 1):
         was_struck = False
         for seed in range(schedules):
             victim = _Victim(task_name, step, fault)
-            source: Source = random.Random(seed).randrange if seed else _Recorded(())
-            run = _run(scenario, source, victim)
+            run = _run(scenario, _source(seed), victim)
             _require_success(scenario, run, seed=seed, victim=victim)
             was_struck |= victim.seen >= step
         if not was_struck:
@@ -366,8 +402,7 @@ def _require_success(
     if run.error is None:
         return
     shortest = shrink(scenario, run.choices, type(run.error), victim)
-    at = "" if victim is None else f", {victim.name} struck at step {victim.step}"
-    raise ScheduleFailure(seed, run.choices, shortest, at) from run.error
+    raise ScheduleFailure(seed, run.choices, shortest, victim) from run.error
 
 
 def shrink(

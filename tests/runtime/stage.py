@@ -14,6 +14,7 @@ from coordinator.runtime import (
     Cast,
     CrashReport,
     DeadLetterReport,
+    Down,
     Hooks,
     Mailbox,
     ReplyError,
@@ -126,6 +127,10 @@ class Chronicle:
         """Who did `verb`, in order."""
         return [line.split()[1] for line in self.lines if line.split()[0] == verb]
 
+    def words(self, verb: str = "said") -> str:
+        """What was done so, by whoever did it, joined in order."""
+        return "".join(line.split()[2] for line in self.lines if line.split()[0] == verb)
+
     def clear(self) -> None:
         self.lines.clear()
 
@@ -179,6 +184,8 @@ class Player(Actor):
                 result = deed(self)
                 assert hasattr(result, "__await__")
                 await result
+            case Down(other, reason):
+                self.note("heard", f"{other} {reason}")
             case _:
                 return await super().handle(message)
         return None
@@ -248,7 +255,7 @@ def is_conserved(tree: Tree) -> bool:
             continue
         count = node.mailbox.counters
         fates = ("acked", "dead_lettered", "returned", "expired", "dropped")
-        held = node.mailbox.depth + (node.in_flight is not None)
+        held = node.mailbox.depth + node.mailbox.stashed + (node.in_flight is not None)
         if count["accepted"] != sum(count[fate] for fate in fates) + held:
             return False
     return True

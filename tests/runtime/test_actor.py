@@ -37,6 +37,19 @@ async def test_call_returns_the_handlers_value() -> None:
         assert repr(tree.ref("a")) == "<ActorRef a>"
 
 
+async def test_references_to_one_actor_are_equal() -> None:
+    """References are equal over restarts; one to a later actor of the same id is another."""
+    async with open_tree(
+        supervisor("root", player(Chronicle(), "a"), player(Chronicle(), "b"))
+    ) as tree:
+        first = tree.ref("a")
+        assert {first, tree.ref("a")} == {first}
+        assert first not in (tree.ref("b"), "a")
+        await tree.terminate_child("root", "a")
+        await tree.delete_child("root", "a")
+        assert await tree.start_child("root", player(Chronicle(), "a")) != first
+
+
 async def test_a_late_reply_is_dropped(autojump_clock: MockClock) -> None:
     """The caller times out; the answer that comes later harms nobody."""
     chronicle = Chronicle()
@@ -234,3 +247,50 @@ async def test_a_timer_takes_casts_only() -> None:
         await tree.ref("a").cast(Do(wrong))
         await settle()
         assert chronicle.of("refused") == ["a"]
+
+
+async def test_the_context_of_an_earlier_life_stops_nobody(autojump_clock: MockClock) -> None:
+    """Whoever kept a context over a restart cannot end the life that came after it."""
+    story: Chronicle = Chronicle()
+    kept: list[Player] = []
+    async with open_tree(supervisor("root", player(story, "a"))) as tree:
+        tree.ref("a").cast_nowait(Do(kept.append))
+        await settle()
+        tree.kill("a")
+        await settle()
+        kept[0].context.stop()
+        await settle()
+        assert tree.dump().find("a").incarnation == 2
+
+
+async def test_an_actor_does_not_wait_for_itself_to_make_room() -> None:
+    """A cast to itself that finds the mailbox full is an error at once, and not a hung handler."""
+    chronicle = Chronicle()
+
+    async def fill(actor: Player) -> None:
+        await actor.context.ref.cast(Say("1"))
+        with pytest.raises(WouldDeadlock, match="a casts to itself with a full mailbox"):
+            await actor.context.ref.cast(Say("2"))
+
+    async with open_tree(supervisor("root", player(chronicle, "a", mailbox=Mailbox(1)))) as tree:
+        await tree.ref("a").cast(DoAsync(fill))
+        await settle()
+        assert chronicle.words() == "1"
+        assert is_conserved(tree)
+
+
+async def test_a_job_may_wait_for_room_in_its_own_actor() -> None:
+    """It runs beside the handlers, which make room."""
+    chronicle = Chronicle()
+
+    def spawn(actor: Player) -> None:
+        async def fill() -> None:
+            for word in "123":
+                await actor.context.ref.cast(Say(word))
+
+        actor.context.spawn(fill, name="fill")
+
+    async with open_tree(supervisor("root", player(chronicle, "a", mailbox=Mailbox(1)))) as tree:
+        await tree.ref("a").cast(Do(spawn))
+        await settle()
+        assert chronicle.words() == "123"

@@ -5,13 +5,16 @@ import trio
 from trio.testing import MockClock
 
 from coordinator.runtime import (
+    ActorDown,
     AdminError,
     Backoff,
     ChildCount,
+    ChildExists,
     ChildInfo,
     ChildNotStopped,
     StartFailed,
     TooManyChildren,
+    Tree,
     UnknownChild,
     WouldDeadlock,
     dynamic,
@@ -25,7 +28,9 @@ from tests.runtime.stage import (
     Chronicle,
     DoAsync,
     Echo,
+    Hang,
     Player,
+    Say,
     Script,
     player,
     settle,
@@ -229,3 +234,208 @@ async def test_a_failed_manual_restart_leaves_the_child_stopped() -> None:
         assert (status(tree, "a"), tree.ref("a").alive) == ("failed", False)
         await tree.restart_child("root", "a")
         assert await tree.ref("a").call(Echo("x")) == "x"
+
+
+async def test_a_child_is_named_by_its_reference() -> None:
+    """Every verb takes a reference, and refuses one whose place was given to another."""
+    chronicle = Chronicle()
+    async with open_tree(supervisor("root", player(chronicle, "a"), dynamic("d"))) as tree:
+        ref = tree.ref("a")
+        assert tree.get_childspec("root", ref) is tree.get_childspec("root", "a")
+        await tree.terminate_child("root", ref)
+        await tree.restart_child("root", ref)
+        await tree.drain_child("root", ref)
+        await tree.delete_child("root", ref)
+        await tree.start_child("root", player(chronicle, "a"))
+        for verb in (tree.terminate_child, tree.restart_child, tree.delete_child, tree.drain_child):
+            with pytest.raises(UnknownChild, match="root has no child <ActorRef a>"):
+                await verb("root", ref)
+        with pytest.raises(UnknownChild):
+            tree.get_childspec("d", tree.ref("a"))
+        assert status(tree, "a") == "running"
+
+
+async def test_a_specification_can_be_read_in_every_state(autojump_clock: MockClock) -> None:
+    """Running, waiting for a restart, or stopped: the place knows what it was described as."""
+    chronicle = Chronicle()
+    spec = player(chronicle, "a", backoff=Backoff(min_s=50, max_s=50))
+    async with open_tree(supervisor("root", spec)) as tree:
+        assert tree.get_childspec("root", "a") is spec
+        await restarting(tree, "a")
+        assert tree.get_childspec("root", "a") is spec
+        await tree.terminate_child("root", "a")
+        assert tree.get_childspec("root", "a") is spec
+        with pytest.raises(UnknownChild):
+            tree.get_childspec("root", "x")
+
+
+async def restarting(tree: Tree, name: str) -> None:
+    """Crash it until it waits for its next life."""
+    while status(tree, name) == "running":
+        tree.ref(name).cast_nowait(Boom(once=True))
+        await settle()
+    assert status(tree, name) == "restarting"
+
+
+async def test_a_child_that_waits_for_its_restart(autojump_clock: MockClock) -> None:
+    """It is neither restarted nor deleted nor started again by hand, and can be stopped."""
+    chronicle = Chronicle()
+    spec = player(chronicle, "a", backoff=Backoff(min_s=50, max_s=50))
+    async with open_tree(supervisor("root", spec)) as tree:
+        await restarting(tree, "a")
+        with pytest.raises(ChildNotStopped, match="root/a is restarting"):
+            await tree.restart_child("root", "a")
+        with pytest.raises(ChildNotStopped, match="root/a is restarting"):
+            await tree.delete_child("root", "a")
+        with pytest.raises(ChildExists, match="already running"):
+            await tree.start_child("root", spec)
+        lives = tree.dump().find("a").incarnation
+        await tree.terminate_child("root", "a")
+        await trio.sleep(100)
+        assert (status(tree, "a"), tree.dump().find("a").incarnation) == ("stopped", lives)
+        with pytest.raises(ChildExists, match="already present"):
+            await tree.start_child("root", spec)
+        await tree.delete_child("root", "a")
+        await tree.start_child("root", spec)
+
+
+async def test_an_id_in_use_is_named_before_the_limit() -> None:
+    """Under a full supervisor a duplicate is still called one."""
+    chronicle = Chronicle()
+    async with open_tree(supervisor("root", dynamic("d", max_children=1))) as tree:
+        await tree.start_child("d", player(chronicle, "a"))
+        with pytest.raises(ChildExists, match=r"a is taken by root/d/a: already running \(running\)"):
+            await tree.start_child("d", player(chronicle, "a"))
+
+
+async def test_a_suspended_actor_handles_nothing() -> None:
+    """It is shown as suspended, keeps what comes, and goes on where it was."""
+    chronicle = Chronicle()
+    async with open_tree(supervisor("root", player(chronicle, "a"))) as tree:
+        tree.suspend("a")
+        tree.suspend("a")
+        tree.ref("a").cast_nowait(Say("x"))
+        await settle()
+        assert tree.healthy()["a"] == "suspended"
+        assert tree.which_children("root") == (ChildInfo("a", "actor", "suspended"),)
+        assert chronicle.of("said") == []
+        tree.resume("a")
+        tree.resume("a")
+        await settle()
+        assert (status(tree, "a"), chronicle.of("said")) == ("running", ["a"])
+
+
+async def test_a_suspension_holds_over_restarts_and_ends_with_a_stop() -> None:
+    """A killed life comes back suspended; a stop is not held up, and what is started anew runs."""
+    chronicle = Chronicle()
+    async with open_tree(supervisor("root", player(chronicle, "a"))) as tree:
+        tree.suspend("a")
+        tree.kill("a")
+        await settle()
+        assert (status(tree, "a"), tree.dump().find("a").incarnation) == ("suspended", 2)
+        await tree.terminate_child("root", "a")
+        with pytest.raises(AdminError, match="'a' is stopped and cannot be suspended"):
+            tree.suspend("a")
+        await tree.restart_child("root", "a")
+        assert status(tree, "a") == "running"
+
+
+async def test_only_actors_are_suspended_and_drained() -> None:
+    """A task or supervisor has no messages to hold back; an unknown id is a KeyError."""
+    chronicle = Chronicle()
+    spec = supervisor("root", supervisor("mid", player(chronicle, "a")))
+    async with open_tree(spec) as tree:
+        for verb in (tree.suspend, tree.resume):
+            with pytest.raises(AdminError, match="'mid' is a supervisor"):
+                verb("mid")
+            with pytest.raises(KeyError, match="nobody"):
+                verb("nobody")
+        with pytest.raises(AdminError, match="root/mid is of kind supervisor"):
+            await tree.drain_child("root", "mid")
+
+
+async def test_a_drained_actor_handles_what_it_has_accepted(autojump_clock: MockClock) -> None:
+    """Nothing more gets in, everything queued is handled, then it is down; its place stays."""
+    chronicle = Chronicle()
+    async with open_tree(supervisor("root", player(chronicle, "a")), hooks=chronicle.hooks()) as tree:
+        ref = tree.ref("a")
+        ref.cast_nowait(Hang(for_s=2))
+        for n in range(3):
+            ref.cast_nowait(Say(str(n)))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tree.drain_child, "root", "a")
+            await settle()
+            with pytest.raises(ActorDown, match="draining"):
+                ref.cast_nowait(Say("late"))
+        assert chronicle.lines[1:] == ["said a 0", "said a 1", "said a 2", "terminate a shutdown"]
+        assert (chronicle.returned, status(tree, "a"), ref.alive) == ([], "stopped", False)
+        await tree.drain_child("root", "a")
+        await tree.restart_child("root", "a")
+        assert await ref.call(Echo("x")) == "x"
+
+
+async def test_a_drain_has_a_deadline(autojump_clock: MockClock) -> None:
+    """What is not handled within `shutdown_s` is returned."""
+    chronicle, begin = Chronicle(), trio.current_time()
+    spec = player(chronicle, "a", shutdown_s=3)
+    async with open_tree(supervisor("root", spec), hooks=chronicle.hooks()) as tree:
+        tree.ref("a").cast_nowait(Hang())
+        tree.ref("a").cast_nowait(Say("never"))
+        await tree.drain_child("root", "a")
+        assert trio.current_time() == begin + 3
+        assert chronicle.returned == [("a", Hang()), ("a", Say("never"))]
+
+
+async def test_a_stop_overtakes_a_drain(autojump_clock: MockClock) -> None:
+    """Whoever stops the child, or its supervisor, does not wait for the mailbox."""
+    for stop in ("terminate", "supervisor"):
+        chronicle, begin = Chronicle(), trio.current_time()
+        mid = supervisor("mid", player(chronicle, "a"))
+        async with open_tree(supervisor("root", mid), hooks=chronicle.hooks()) as tree:
+            tree.ref("a").cast_nowait(Hang(for_s=2))
+            tree.ref("a").cast_nowait(Say("queued"))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(tree.drain_child, "mid", "a")
+                await trio.sleep(1)
+                if stop == "terminate":
+                    await tree.terminate_child("mid", "a")
+                else:
+                    await tree.terminate_child("root", "mid")
+            assert trio.current_time() == begin + 2
+            assert chronicle.returned == [("a", Say("queued"))]
+
+
+async def test_a_drain_whose_asker_has_gone_goes_on(autojump_clock: MockClock) -> None:
+    """A cancelled asker leaves no actor behind that takes nothing and never ends."""
+    chronicle = Chronicle()
+    async with open_tree(supervisor("root", player(chronicle, "a"))) as tree:
+        tree.ref("a").cast_nowait(Hang(for_s=2))
+        tree.ref("a").cast_nowait(Say("x"))
+        with trio.move_on_after(1):
+            await tree.drain_child("root", "a")
+        assert status(tree, "a") == "stopping"
+        await trio.sleep(2)
+        assert (status(tree, "a"), chronicle.of("said")) == ("stopped", ["a"])
+
+
+async def test_a_drained_dynamic_child_is_gone(autojump_clock: MockClock) -> None:
+    """As after `terminate_child`; a waiting restart is called off."""
+    chronicle = Chronicle()
+    async with open_tree(supervisor("root", dynamic("d"))) as tree:
+        await tree.start_child("d", player(chronicle, "a", backoff=Backoff(min_s=50, max_s=50)))
+        await restarting(tree, "a")
+        await tree.drain_child("d", "a")
+        assert "a" not in tree.healthy()
+
+
+async def test_a_request_given_up_leaves_nothing_behind(autojump_clock: MockClock) -> None:
+    """Who stops waiting for a child that takes its time to stop is forgotten at once."""
+    story = Chronicle()
+    slow = Script(terminate_takes_s=3)
+    async with open_tree(supervisor("root", player(story, "a", slow))) as tree:
+        for _ in range(3):
+            with trio.move_on_after(0.5):
+                await tree.terminate_child("root", "a")
+        assert tree._registry.find("a").watchers == ()
+        await tree.terminate_child("root", "a")
+        assert status(tree, "a") == "stopped"

@@ -103,6 +103,44 @@ async def test_closing_twice_is_closing_once() -> None:
         cell.reopen()
 
 
+@pytest.mark.parametrize("full", ["reject", "drop_newest"])
+async def test_a_cast_does_not_wait_under_other_policies(full: FullPolicy) -> None:
+    """Only "wait" waits; the mailbox of a suspended actor stays full."""
+    chronicle = Chronicle()
+    spec = supervisor("root", player(chronicle, "a", mailbox=Mailbox(capacity=1, full=full)))
+    async with open_tree(spec, hooks=chronicle.hooks()) as tree:
+        ref = tree.ref("a")
+        ref._cell.suspend()
+        await ref.cast(Say("0"))
+        if full == "reject":
+            with pytest.raises(MailboxFull):
+                await ref.cast(Say("1"))
+        else:
+            await ref.cast(Say("1"))
+            assert chronicle.dropped == [("a", Say("1"))]
+        assert is_conserved(tree)
+
+
+async def test_a_cast_notices_a_cancellation_even_with_room() -> None:
+    """A cancelled sender sends nothing."""
+    async with open_tree(supervisor("root", player(Chronicle(), "a"))) as tree:
+        ref = tree.ref("a")
+        ref._cell.suspend()
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await ref.cast(Say("x"))
+        assert scope.cancelled_caught
+        assert tree.depths() == {"a": 0}
+
+
+async def test_what_is_remembered_keeps_no_answer_alive() -> None:
+    """Of a call that was answered the record has the message, not the reply or who waited for it."""
+    async with open_tree(supervisor("root", player(Chronicle(), "a"))) as tree:
+        await tree.ref("a").call(Echo("x"))
+        (handled,) = tree.ref("a")._cell.last_messages
+        assert (handled.message, handled.reply, handled.ok) == (Echo("x"), None, True)
+
+
 STEPS = st.lists(
     st.sampled_from(
         ["say", "boom", "boom_once", "hang", "call", "crash_init", "wait", "restart", "kill"]

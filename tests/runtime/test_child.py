@@ -1,39 +1,11 @@
 """One place in the tree: its identity, its waits, its errors."""
 
+import pytest
 import trio
 from trio.testing import MockClock
 
-from coordinator.runtime import Backoff, open_tree, supervisor
-from coordinator.runtime.child import brief_text, fatal_in, sole
-from tests.runtime.stage import Boom, BoomError, Chronicle, Script, player, settle
-
-
-def test_the_sole_error_is_unwrapped() -> None:
-    """Groups of one say nothing; a group of two is kept."""
-    one, two = BoomError("1"), BoomError("2")
-    assert sole(ExceptionGroup("g", [ExceptionGroup("h", [one])])) is one
-    both = ExceptionGroup("g", [one, two])
-    assert sole(both) is both
-
-
-def test_fatal_errors_are_found_at_any_depth() -> None:
-    """An interrupt hidden in nested groups ends the program all the same."""
-    fatal = KeyboardInterrupt()
-    hidden = BaseExceptionGroup("g", [BoomError("x"), BaseExceptionGroup("h", [fatal])])
-    assert fatal_in(hidden) is fatal
-    assert fatal_in(ExceptionGroup("g", [BoomError("x")])) is None
-    assert fatal_in(trio.TrioInternalError("x")) is not None
-
-
-def test_error_texts_are_bounded() -> None:
-    """An error that carries a document is cut; one whose __str__ raises is named."""
-
-    class Mute(Exception):
-        def __str__(self) -> str:
-            raise ValueError("no")
-
-    assert len(brief_text(BoomError("x" * 10_000))) == 2000
-    assert "__str__ raised" in brief_text(Mute())
+from coordinator.runtime import Backoff, StartFailed, open_tree, supervisor
+from tests.runtime.stage import Boom, Chronicle, Hang, Player, Script, player, settle
 
 
 async def test_a_stop_while_starting_cancels_at_once(autojump_clock: MockClock) -> None:
@@ -62,3 +34,50 @@ async def test_a_restart_that_hangs_in_init_is_retried(autojump_clock: MockClock
         assert tree.healthy()["a"] == "running"
         assert [c.phase for c in chronicle.crashes] == ["run", "start"]
         assert "not ready after 2 s" in chronicle.crashes[1].error.message
+
+
+async def test_a_handler_that_ignores_its_deadline_is_named(autojump_clock: MockClock) -> None:
+    """After deadline and grace it is reported with its stack; ending at last it is a crash like any."""
+    chronicle, free = Chronicle(), trio.Event()
+    script = Script(ignores_cancel_until=free)
+    spec = player(chronicle, "a", script, handler_timeout_s=2)
+    async with open_tree(supervisor("root", spec), hooks=chronicle.hooks()) as tree:
+        tree.ref("a").cast_nowait(Hang())
+        await trio.sleep(2.5)
+        early = list(chronicle.zombies)
+        await trio.sleep(60)
+        named = [report.id for report in chronicle.zombies]
+        free.set()
+        await settle()
+        assert (early, named) == ([], ["a"])
+        assert "hang" in " ".join(chronicle.zombies[0].await_stack)
+        assert tree.healthy()["a"] == "running"
+
+
+async def test_long_last_words_after_a_timeout_are_no_survival(autojump_clock: MockClock) -> None:
+    """A handler that gave way to its cancellation is not named for what its actor does then."""
+    chronicle = Chronicle()
+    spec = player(chronicle, "a", Script(terminate_takes_s=4), handler_timeout_s=2)
+    async with open_tree(supervisor("root", spec), hooks=chronicle.hooks()) as tree:
+        tree.ref("a").cast_nowait(Hang())
+        await trio.sleep(5)
+        assert chronicle.of("terminate") == ["a"]
+        await tree.stop()
+    assert chronicle.zombies == []
+
+
+async def test_who_is_ready_in_spite_of_the_cancellation_is_late(autojump_clock: MockClock) -> None:
+    """An init that swallows the end of its time has not started; what it opened is cleaned up."""
+    chronicle = Chronicle()
+
+    async def late(actor: Player) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(2.5)
+
+    spec = player(chronicle, "a", Script(on_init=late), start_timeout_s=2)
+    with pytest.raises(StartFailed, match="a was not ready after 2 s"):
+        async with open_tree(supervisor("root", spec), hooks=chronicle.hooks()):
+            pass
+    assert [(c.id, c.phase) for c in chronicle.crashes] == [("a", "start"), ("root", "start")]
+    assert chronicle.of("terminate") == ["a"]
+    assert chronicle.zombies == []

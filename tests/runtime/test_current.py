@@ -1,7 +1,9 @@
 """Every task of a child knows whose it is."""
 
+import trio
+
 from coordinator.runtime import open_tree, supervisor
-from coordinator.runtime.current import CURRENT
+from coordinator.runtime.current import CURRENT, running_child
 from tests.runtime.stage import Chronicle, Do, Player, player, settle
 
 
@@ -10,7 +12,7 @@ async def test_handlers_and_their_background_tasks_belong_to_their_child() -> No
     seen = list[str]()
 
     def whose() -> str:
-        owner = CURRENT.get()
+        owner = running_child()
         return "" if owner is None else owner.path
 
     async def background() -> None:
@@ -24,3 +26,19 @@ async def test_handlers_and_their_background_tasks_belong_to_their_child() -> No
         await tree.ref("a").cast(Do(look))
         await settle()
     assert [*seen, whose()] == ["root/a", "root/a", ""]
+
+
+async def test_a_task_started_further_out_belongs_to_nobody() -> None:
+    """It inherits the context of the handler that started it, and may wait for the tree's end."""
+    async with (
+        trio.open_nursery() as outer,
+        open_tree(supervisor("root", player(Chronicle(), "a"))) as tree,
+    ):
+
+        async def stop() -> None:
+            assert CURRENT.get() is not None
+            assert running_child() is None
+            await tree.stop()
+
+        await tree.ref("a").cast(Do(lambda actor: outer.start_soon(stop)))
+        await tree.wait()

@@ -1,5 +1,6 @@
 """The dump answers when nobody else does."""
 
+import gc
 import json
 import math
 
@@ -7,8 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from coordinator.runtime import Backoff, ZombieReport, dynamic, open_tree, supervisor, task
-from coordinator.runtime.dump import _plain
+from coordinator.runtime import Backoff, Hooks, ZombieReport, dynamic, open_tree, supervisor, task
 from tests.runtime.stage import Boom, Chronicle, Do, Echo, Hang, Say, Script, player, settle
 
 
@@ -105,10 +105,79 @@ async def test_the_whole_tree_is_there() -> None:
             dump.find("ghost")
 
 
-def test_anything_becomes_json() -> None:
-    """What JSON does not know becomes a bounded repr, infinity becomes null."""
-    value = {1: {"a"}, "f": math.inf, "t": (1, 2.5, None, True), "o": object}
-    assert _plain(value) == {"1": ["a"], "f": None, "t": [1, 2.5, None, True], "o": "<class 'object'>"}
+async def test_a_timer_that_never_fires_is_json_all_the_same() -> None:
+    """Infinity in the runtime's own numbers becomes null."""
+    async with open_tree(supervisor("root", player(Chronicle(), "a"))) as tree:
+        await tree.ref("a").cast(Do(lambda actor: actor.context.start_timer("k", math.inf, Say("x"))))
+        await settle()
+        picture = json.dumps(tree.dump().as_dict(), allow_nan=False)
+        assert '"due_in_s": null' in picture
+
+
+async def test_the_redaction_covers_the_dump() -> None:
+    """Last messages, the one in hand and the state are shown as the hook says, the words nowhere."""
+
+    def hidden(name: str, value: object) -> object:
+        return {"keys": list(value)} if isinstance(value, dict) else type(value).__name__
+
+    script = Script(state={"phase": "secret"})
+    hooks = Hooks(redact=hidden)
+    async with open_tree(supervisor("root", player(Chronicle(), "a", script)), hooks=hooks) as tree:
+        await tree.ref("a").cast(Say("secret"))
+        await tree.ref("a").cast(Hang())
+        await settle()
+        node = tree.dump().find("a")
+        assert [m.message for m in node.last_messages] == ["Say"]
+        assert node.in_flight is not None
+        assert node.in_flight.message == "Hang"
+        assert node.state == {"keys": ["phase"]}
+        assert "secret" not in json.dumps(tree.dump().as_dict())
+        tree.request_stop(hurry=True)
+
+
+async def test_last_messages_are_a_sequence_put_into_words_late() -> None:
+    """They can be counted, indexed, sliced and read again, also after the actor has gone on."""
+    async with open_tree(supervisor("root", player(Chronicle(), "a"))) as tree:
+        for word in "xyz":
+            await tree.ref("a").cast(Say(word))
+        await settle()
+        last = tree.dump().find("a").last_messages
+        await tree.ref("a").cast(Say("later"))
+        await settle()
+    assert [m.message for m in last] == [f"Say(word='{word}')" for word in "xyz"]
+    assert (len(last), last[-1], last[1:]) == (3, list(last)[2], list(last)[1:])
+
+
+async def test_a_suspended_actor_and_a_stash_are_seen() -> None:
+    """The status says that nothing is handled on purpose; what is put aside is no part of the depth."""
+    async with open_tree(supervisor("root", player(Chronicle(), "a"))) as tree:
+        await tree.ref("a").cast(Do(lambda actor: actor.context.stash()))
+        await settle()
+        tree.suspend("a")
+        await tree.ref("a").cast(Say("x"))
+        await settle()
+        node = tree.dump().find("a")
+        assert (node.status, tree.healthy()["a"]) == ("suspended", "suspended")
+        assert node.mailbox is not None
+        assert (node.mailbox.depth, node.mailbox.stashed) == (1, 1)
+        tree.resume("a")
+        await settle()
+        node = tree.dump().find("a")
+        assert node.mailbox is not None
+        assert (node.status, node.mailbox.depth, node.mailbox.stashed) == ("running", 0, 1)
+
+
+async def test_a_dump_leaves_the_garbage_collector_as_it_was() -> None:
+    """On stays on, off stays off."""
+    async with open_tree(supervisor("root", player(Chronicle(), "a"))) as tree:
+        tree.dump().as_dict()
+        assert gc.isenabled()
+        gc.disable()
+        try:
+            tree.dump().as_dict()
+            assert not gc.isenabled()
+        finally:
+            gc.enable()
 
 
 async def test_an_inspect_error_without_words() -> None:

@@ -5,10 +5,14 @@ import trio
 from trio.testing import MockClock
 
 from coordinator.runtime import (
+    ActorContext,
+    Backoff,
     CallTimeout,
     DeadLettered,
     Mailbox,
+    ReplyError,
     StartFailed,
+    child,
     open_tree,
     supervisor,
 )
@@ -249,6 +253,24 @@ async def test_a_refusal_reaches_the_caller_only() -> None:
     assert chronicle.crashes == []
 
 
+async def test_a_refusal_may_come_out_of_a_nursery() -> None:
+    """The group a nursery wraps it in changes nothing."""
+
+    async def refuse(actor: Player) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            raise ReplyError(ValueError("no"))
+
+    chronicle = Chronicle()
+    async with open_tree(supervisor("root", player(chronicle, "a")), hooks=chronicle.hooks()) as tree:
+        await tree.ref("a").cast(DoAsync(refuse))
+        await settle()
+        assert chronicle.crashes == []
+        error = tree.dump().find("a").last_error
+        assert error is not None
+        assert error.type == "ValueError"
+
+
 async def test_a_refused_cast_is_only_noted() -> None:
     """Nobody hears the refusal of a cast; it is the last error and the message is handled."""
     from coordinator.runtime import ReplyError
@@ -280,6 +302,21 @@ async def test_an_unknown_message_is_a_crash() -> None:
 
 
 # timers -----------------------------------------------------------------------------------------
+
+
+async def test_a_timer_wants_a_number_of_seconds() -> None:
+    """One that is none would put all timers out of order."""
+
+    def set_wrong(actor: Player) -> None:
+        with pytest.raises(ValueError, match="timer 'k': after_s is nan"):
+            actor.context.start_timer("k", float("nan"), Say("never"))
+        actor.note("refused")
+
+    chronicle = Chronicle()
+    async with open_tree(supervisor("root", player(chronicle, "a"))) as tree:
+        await tree.ref("a").cast(Do(set_wrong))
+        await settle()
+        assert chronicle.of("refused") == ["a"]
 
 
 async def test_timers_fire_on_time_and_replace(autojump_clock: MockClock) -> None:
@@ -669,6 +706,82 @@ async def test_a_mark_made_in_init_does_not_reach_the_first_message() -> None:
         assert len(chronicle.dead) == 1
 
 
+async def test_a_mark_made_after_the_crash_takes_over_nothing() -> None:
+    """`terminate` may mark what it cleans up; the crash stays with what the handler worked on."""
+
+    class Tidy(Player):
+        async def terminate(self, reason: str) -> None:
+            self.context.working_on("tidied")
+
+    chronicle = Chronicle()
+
+    def work(actor: Player) -> None:
+        actor.context.working_on("parcel")
+        if not actor.context.crashes_of("parcel"):
+            raise BoomError("work")
+
+    async with open_tree(
+        supervisor("root", child(Tidy, chronicle, id="a", backoff=AT_ONCE)), hooks=chronicle.hooks()
+    ) as tree:
+        await tree.ref("a").cast(Do(work))
+        await settle()
+        assert [crash.item for crash in chronicle.crashes] == ["parcel"]
+
+
+async def test_a_context_of_an_earlier_life_changes_nothing(autojump_clock: MockClock) -> None:
+    """Kept beyond its life it stops, marks, stashes, unstashes, watches and prolongs nothing."""
+    kept = list[ActorContext]()
+    chronicle = Chronicle()
+    script = Script(on_init=lambda actor: kept.append(actor.context))
+    spec = supervisor(
+        "root",
+        player(chronicle, "a", script, handler_timeout_s=10, backoff=Backoff(5.0, 5.0)),
+        player(chronicle, "b"),
+    )
+
+    def meddle(actor: Player) -> None:
+        old = kept[0]
+        old.stop()
+        old.working_on("parcel")
+        old.unstash_all()
+        old.still_working()
+        old.watch(tree.ref("b"))
+        old.unwatch(tree.ref("b"))
+        old.start_timer("x", 0.0, Say("never"))
+        old.cancel_timer("x")
+        with pytest.raises(RuntimeError, match="another life"):
+            old.stash()
+        with pytest.raises(RuntimeError, match="closed"):
+            old.spawn(trio.sleep_forever, name="x")
+        assert (old.is_stopping, old.attempt) == (True, 1)
+        assert not tree.ref("b")._cell.watchers
+
+    async def hang(actor: Player) -> None:
+        await trio.sleep(9)
+        meddle(actor)
+        await trio.sleep_forever()
+
+    async with open_tree(spec, hooks=chronicle.hooks()) as tree:
+        ref = tree.ref("a")
+        for crash in (Boom(once=True), Boom(once=True)):  # the second restart waits
+            await ref.cast(crash)
+            await settle()
+        kept[-1].stop()
+        await trio.sleep(5.5)
+        assert (status(tree, "a"), len(kept)) == ("running", 3)
+
+        await ref.cast(Do(lambda actor: actor.context.stash()))
+        await ref.cast(Do(meddle))
+        await settle()
+        mailbox = tree.dump().find("a").mailbox
+        assert mailbox is not None
+        assert (mailbox.stashed, chronicle.crashes[2:]) == (1, [])
+        await ref.cast(DoAsync(hang))
+        await trio.sleep(11)
+        assert [crash.error.type for crash in chronicle.crashes[2:]] == ["HandlerTimeout"]
+        assert [crash.item for crash in chronicle.crashes] == [None] * 3
+
+
 async def test_a_timer_always_due_leaves_the_mailbox_its_turn(autojump_clock: MockClock) -> None:
     """A timer set again for "now" by a handler slower than a batch does not starve queued messages."""
     chronicle = Chronicle()
@@ -683,3 +796,26 @@ async def test_a_timer_always_due_leaves_the_mailbox_its_turn(autojump_clock: Mo
         await tree.ref("a").cast(Say("me, too"))
         await trio.sleep(1)
         assert chronicle.of("said") == ["a"]
+
+
+async def test_a_cancellation_kept_from_elsewhere_is_a_crash_of_the_handler(
+    autojump_clock: MockClock,
+) -> None:
+    """A Cancelled that no scope around the handler asked for is charged, then dead-lettered."""
+    story, kept = Chronicle(), []
+
+    async def keep_and_raise() -> None:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await trio.sleep(1)
+            except trio.Cancelled as exc:
+                kept.append(exc)
+        raise kept[0]
+
+    async with open_tree(supervisor("root", player(story, "a")), hooks=story.hooks()) as tree:
+        tree.ref("a").cast_nowait(DoAsync(lambda _: keep_and_raise()))
+        await settle()
+        assert [report.attempt for report in story.crashes] == [1, 2]
+        assert len(story.dead) == 1
+        assert status(tree, "a") == "running"

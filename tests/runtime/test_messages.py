@@ -1,5 +1,9 @@
 """Replies land once, and reports of messages stay small."""
 
+import gc
+import math
+import weakref
+
 import pytest
 import trio
 import trio.testing
@@ -61,3 +65,58 @@ async def test_a_late_answer_is_dropped(autojump_clock: trio.testing.MockClock) 
     assert not reply.done
     assert Envelope(Say("x"), 0.0, reply).abandoned
     assert not Envelope(Say("x"), 0.0).abandoned
+
+
+async def test_a_caller_wakes_at_its_deadline() -> None:
+    """It finds the call abandoned; an answer that was there first is not taken back."""
+    late, answered, got = Reply(9.0), Reply(9.0), list[object]()
+
+    async def ask() -> None:
+        got.append(await late.wait())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await settle()
+        late.overrun()
+    late.answer("too late")
+    assert (got, late.done, late.abandoned, late.deadline) == ([None], False, True, math.inf)
+    answered.answer("in time")
+    answered.overrun()
+    assert (await answered.wait(), answered.abandoned, answered.deadline) == (
+        "in time",
+        False,
+        math.inf,
+    )
+
+
+def test_an_attempt_is_counted_by_its_crashes() -> None:
+    """The first attempt has none behind it."""
+    assert Envelope(Say("x"), 0.0).attempt == 1
+
+
+async def test_what_was_answered_is_kept_by_the_caller_only() -> None:
+    """The watch may hold the reply for long: it holds neither the answer nor the caller's frames."""
+
+    class Document:
+        """Something large."""
+
+    async def ask(reply: Reply) -> "weakref.ref[object]":
+        local = Document()
+        with pytest.raises(ValueError, match="no"):
+            await reply.wait()
+        return weakref.ref(local)
+
+    answered, refused = Reply(), Reply()
+    document = Document()
+    answered.answer(document)
+    refused.refuse(ValueError("no"))
+    gc.disable()
+    try:
+        assert await answered.wait() is document
+        gone = weakref.ref(document)
+        del document
+        assert gone() is None
+        frames = await ask(refused)
+        assert frames() is None
+    finally:
+        gc.enable()

@@ -1,10 +1,12 @@
 """Names are unique and free again when forgotten."""
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from coordinator.runtime import ChildExists, dynamic, open_tree, supervisor
 from coordinator.runtime.registry import Registry
-from tests.runtime.stage import Chronicle, Echo, player
+from tests.runtime.stage import AT_ONCE, Boom, Chronicle, Do, Echo, player
 
 
 async def test_names_are_added_found_and_forgotten() -> None:
@@ -49,3 +51,24 @@ async def test_only_actors_have_references() -> None:
             tree.ref("root")
         with pytest.raises(KeyError, match="ghost"):
             tree.ref("ghost")
+
+
+async def test_a_name_reserved_twice_is_released_once(autojump_clock: MockClock) -> None:
+    """A guest whose specified supervisor had gone and came back takes all its names along."""
+    chronicle = Chronicle()
+    middle = supervisor("middle", player(chronicle, "leaf", restart="temporary"), restart="temporary")
+    guest = supervisor("guest", middle, player(chronicle, "other"), intensity=0, backoff=AT_ONCE)
+    async with open_tree(supervisor("root", dynamic("hall", initial=[guest]))) as tree:
+
+        async def end_leaf() -> None:
+            await tree.ref("leaf").cast(Do(lambda actor: actor.context.stop()))
+            await trio.sleep(1)
+
+        await end_leaf()
+        await tree.terminate_child("guest", "middle")  # both names wait for `guest` to begin again
+        await tree.ref("other").cast(Boom(once=True))
+        await trio.sleep(1)
+        await end_leaf()  # and now one of them for `middle`
+        await tree.terminate_child("hall", "guest")
+        assert set(tree.healthy()) == {"root", "hall"}
+        await tree.start_child("hall", player(chronicle, "leaf"))

@@ -11,7 +11,7 @@ async def test_hooks_hear_a_life_from_start_to_stop() -> None:
         started=lambda name, life: told.append(f"started {name} {life}"),
         restarted=lambda name, life: told.append(f"restarted {name} {life}"),
         stopped=lambda name, reason: told.append(f"stopped {name} {reason}"),
-        handled=lambda name, message, seconds: told.append(f"handled {name} {message}"),
+        handled=lambda name, message, *_: told.append(f"handled {name} {message}"),
         crashed=lambda report: told.append(f"crashed {report.id} {report.message}"),
     )
     async with open_tree(supervisor("root", player(Chronicle(), "a")), hooks=hooks) as tree:

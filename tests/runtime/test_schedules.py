@@ -1,19 +1,21 @@
 """The model checker finds the races planted for it, replays and shrinks them, and restores Trio."""
 
 import random
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
 import trio
 from trio._core import _run as scheduler
 
+from tests.runtime.moments import any_moment
 from tests.runtime.schedules import (
     DeadlockError,
     LeakError,
     LivelockError,
     Scenario,
     ScheduleFailure,
-    any_moment,
     at_every_step,
     cancel,
     crash,
@@ -137,6 +139,57 @@ def test_a_failing_schedule_replays() -> None:
             replay(ordered_only_by_luck, choices)
     assert caught.value.shortest == [1]
     assert replay(ordered_only_by_luck, []) == [0]
+
+
+def typed(error: ScheduleFailure) -> dict[str, str]:
+    """The variables of the command that a failure prints."""
+    line = next(line for line in str(error).splitlines() if "python -m pytest" in line)
+    return dict(word.split("=") for word in line.split("python")[0].split())
+
+
+def test_a_failure_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names seed, test and a command; what it sets brings that failure back alone."""
+    with pytest.raises(ScheduleFailure, match="test_a_failure_says_what_to_type'") as caught:
+        explore(ordered_only_by_luck, schedules=100)
+    assert f"seed {caught.value.seed}:" in str(caught.value)
+    assert typed(caught.value) == {"REPLAY": "1"}
+    monkeypatch.setenv("REPLAY", "1")
+    for search in (explore, explore_all):
+        with pytest.raises(AssertionError):
+            search(ordered_only_by_luck)
+    monkeypatch.setenv("REPLAY", "0")
+    assert explore(ordered_only_by_luck).runs == explore_all(ordered_only_by_luck).runs == 1
+
+
+def test_a_failing_strike_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command names the step, too, and strikes there and nowhere else."""
+
+    async def play() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fragile, name="victim")
+
+    async def fragile() -> None:
+        with suppress(StruckError):
+            await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+
+    with pytest.raises(ScheduleFailure) as caught:
+        at_every_step(play, "victim", crash(StruckError))
+    assert typed(caught.value) == {"REPLAY": "0", "STEP": "2"}
+    for name, value in typed(caught.value).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ExceptionGroup):
+        at_every_step(play, "victim", crash(StruckError))
+    monkeypatch.setenv("STEP", "1")
+    assert at_every_step(play, "victim", crash(StruckError)) == 1
+
+
+def test_a_trio_without_the_hook_is_said_aloud() -> None:
+    """Where Trio's order cannot be chosen, what needs it is skipped and says that nothing is proven."""
+    code = "from trio._core import _run; del _run._r; import tests.runtime.schedules"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode != 0
+    assert "Skipped: NOT PROVEN: Trio" in ran.stderr
 
 
 def test_a_replay_takes_the_same_steps() -> None:

@@ -7,12 +7,17 @@ from typing import Any
 import pytest
 
 from coordinator.runtime import (
+    ActorSpec,
     Backoff,
     ChildSpec,
     Mailbox,
     SpecError,
+    SupervisorSpec,
+    TaskSpec,
+    TooManyChildren,
     child,
     dynamic,
+    open_tree,
     supervisor,
     task,
 )
@@ -53,12 +58,100 @@ async def run(*, task_status: object) -> None:
         (lambda: supervisor("s", supervisor("t", actor("s"))), "id is 's'"),
         (lambda: supervisor("s", "not a spec"), "children is 'not a spec'"),  # type: ignore[arg-type]
         (lambda: dynamic("d", initial=[actor("x"), actor("y")], max_children=1), "max_children is 1"),
+        (lambda: dynamic("d", max_children=-1), "max_children is -1"),
     ],
 )
 def test_a_wrong_value_is_named(build: Callable[[], object], field: str) -> None:
     """The error names the field and the value seen."""
     with pytest.raises(SpecError, match=field):
         build()
+
+
+WRONG_TYPES: list[tuple[str, Callable[[Any], object]]] = [
+    ("capacity", lambda value: Mailbox(capacity=value)),
+    ("full", lambda value: Mailbox(full=value)),
+    ("min_s", lambda value: Backoff(min_s=value)),
+    ("max_s", lambda value: Backoff(max_s=value)),
+    ("jitter", lambda value: Backoff(jitter=value)),
+    ("id", lambda value: actor(value)),
+    ("restart", lambda value: actor(restart=value)),
+    ("shutdown_s", lambda value: actor(shutdown_s=value)),
+    ("start_timeout_s", lambda value: actor(start_timeout_s=value)),
+    ("handler_timeout_s", lambda value: actor(handler_timeout_s=value)),
+    ("mailbox", lambda value: actor(mailbox=value)),
+    ("backoff", lambda value: actor(backoff=value)),
+    ("actor", lambda value: child(value, id="a")),
+    ("args", lambda value: ActorSpec(id="a", actor=Player, args=value)),
+    ("kwargs", lambda value: ActorSpec(id="a", actor=Player, kwargs=value)),
+    ("fn", lambda value: task(value, id="t")),
+    ("args", lambda value: TaskSpec(id="t", fn=run, args=value)),
+    ("strategy", lambda value: supervisor("s", strategy=value)),
+    ("auto_shutdown", lambda value: supervisor("s", auto_shutdown=value)),
+    ("intensity", lambda value: supervisor("s", intensity=value)),
+    ("period_s", lambda value: supervisor("s", period_s=value)),
+    ("children", lambda value: SupervisorSpec(id="s", children=value)),
+    ("children", lambda value: supervisor("s", value)),
+    ("children", lambda value: supervisor("s", ChildSpec(id=f"bare {value!r}"))),
+    ("children", lambda value: dynamic("d", initial=[value])),
+    ("is_dynamic", lambda value: SupervisorSpec(id="s", is_dynamic=value)),
+]
+
+
+@pytest.mark.parametrize("value", [None, "5", b"5", [64], {"capacity": 64}, 1j, object()], ids=repr)
+@pytest.mark.parametrize(("field", "build"), WRONG_TYPES)
+def test_a_value_of_a_wrong_type_is_named(
+    field: str, build: Callable[[Any], object], value: object
+) -> None:
+    """Whatever is passed by mistake, the error is the specification's and names the field."""
+    if (field, value) == ("id", "5") or (field == "kwargs" and isinstance(value, dict)):
+        return  # these are right
+    with pytest.raises(SpecError, match=f": {field} is "):
+        build(value)
+
+
+@pytest.mark.parametrize(
+    ("field", "build"),
+    [pair for pair in WRONG_TYPES if pair[0] not in ("is_dynamic",)],
+)
+def test_a_truth_is_no_number(field: str, build: Callable[[Any], object]) -> None:
+    """A bool passes for an int in Python, and never for one here."""
+    with pytest.raises(SpecError, match=f": {field} is "):
+        build(True)
+
+
+@pytest.mark.parametrize("value", [None, "yes", 1])
+def test_significance_is_a_truth(value: Any) -> None:
+    """What only looks like a bool is refused."""
+    with pytest.raises(SpecError, match="significant is "):
+        actor(restart="transient", significant=value)
+
+
+@pytest.mark.parametrize("initial", [None, 5])
+def test_initial_children_that_are_no_list(initial: Any) -> None:
+    """A value that cannot be gone through is refused with its field."""
+    with pytest.raises(SpecError, match="children is "):
+        dynamic("d", initial=initial)
+
+
+def test_the_edges_of_what_is_allowed() -> None:
+    """No budget, a tiny period, nobody at all, no deadline, no wait: each is a wish one may have."""
+    assert supervisor("s", intensity=0, period_s=1e-9).intensity == 0
+    assert dynamic("d", max_children=0).max_children == 0
+    assert actor(shutdown_s=0, start_timeout_s=math.inf, handler_timeout_s=math.inf).id == "a"
+    assert Backoff(min_s=0, max_s=0, jitter=0).max_s == 0
+
+
+async def test_a_root_and_a_guest_must_be_specifications() -> None:
+    """What is given to the tree itself is looked at, too."""
+    with pytest.raises(SpecError, match="root of a tree is str"):
+        async with open_tree("root"):  # type: ignore[arg-type]
+            pytest.fail("it came up")
+    async with open_tree(supervisor("root", dynamic("d", max_children=0))) as tree:
+        for wrong in ("a", None, Player, ChildSpec(id="bare")):
+            with pytest.raises(SpecError, match="a child is "):
+                await tree.start_child("root", wrong)  # type: ignore[arg-type]
+        with pytest.raises(TooManyChildren, match="0 of 0"):
+            await tree.start_child("d", actor())
 
 
 @pytest.mark.parametrize("fields", [{"shutdown": 5}, {"handlertimeout_s": 3}])

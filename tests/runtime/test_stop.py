@@ -335,3 +335,17 @@ async def test_an_error_beside_a_cut_terminate_is_only_reported(autojump_clock: 
         pass
     assert [crash.phase for crash in chronicle.crashes] == ["terminate"]
     assert ("a", "shutdown") in chronicle.stopped
+
+
+async def test_a_zombie_that_has_ended_is_shown_down(autojump_clock: MockClock) -> None:
+    """Once it ends at last, below a supervisor that is gone, nobody calls it a zombie any more."""
+    story, gate = Chronicle(), trio.Event()
+    stubborn = player(story, "a", Script(ignores_cancel_until=gate), shutdown_s=1)
+    async with open_tree(supervisor("root", supervisor("s", stubborn))) as tree:
+        tree.ref("a").cast_nowait(Hang())
+        await settle()
+        await tree.terminate_child("root", "s")
+        assert status(tree, "a") == "zombie"
+        gate.set()
+        await settle()
+        assert status(tree, "a") == "stopped"

@@ -615,7 +615,7 @@ async def test_a_long_static_start_and_stop_looks_only_at_those_whose_turn_it_is
         def count(self) -> None:
             root = self.context.tree.root.body
             assert isinstance(root, Supervisor)
-            looked_at.append(len(root._busy))
+            looked_at.append(len(root._agenda))
 
         async def init(self) -> None:
             self.count()

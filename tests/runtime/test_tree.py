@@ -1,6 +1,7 @@
-"""Opening, crashing out of, and closing a whole tree."""
+"""Crashing out of a whole tree, asking it, and closing it."""
 
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ import trio.testing
 from trio.testing import MockClock
 
 from coordinator.runtime import (
+    Actor,
     AdminError,
+    Backoff,
     Hooks,
-    ReachedMaxIntensity,
     RuntimeFault,
     SpecError,
     StartFailed,
@@ -23,7 +25,6 @@ from coordinator.runtime import (
     supervisor,
     task,
 )
-from coordinator.runtime.tree import _raise_first
 from tests.runtime.stage import (
     Boom,
     BoomError,
@@ -54,15 +55,6 @@ async def test_the_root_is_a_supervisor() -> None:
             pass
 
 
-async def test_an_error_of_the_block_comes_out_bare_after_the_stop() -> None:
-    """The tree is stopped in order and the block's own exception is what the caller sees."""
-    chronicle = Chronicle()
-    with pytest.raises(BoomError, match="mine"):
-        async with open_tree(small_tree(chronicle)):
-            raise BoomError("mine")
-    assert chronicle.of("terminate") == ["c", "b", "a"]
-
-
 async def test_nothing_is_left_behind() -> None:
     """After the tree there are as many tasks as before."""
     before = trio.lowlevel.current_statistics().tasks_living
@@ -70,27 +62,6 @@ async def test_nothing_is_left_behind() -> None:
         await tree.ref("a").cast(Do(lambda actor: actor.context.start_timer("t", 99, Say("x"))))
         await settle()
     assert trio.lowlevel.current_statistics().tasks_living == before
-
-
-async def test_the_block_and_the_tree_may_both_fail() -> None:
-    """Two unrelated errors are both told."""
-    with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012  the tree itself raises
-        async with open_tree(supervisor("root", player(Chronicle(), "a"), intensity=0)) as tree:
-            tree.ref("a").cast_nowait(Boom())
-            try:
-                await trio.sleep_forever()
-            finally:
-                raise BoomError("block")
-    assert {type(e) for e in caught.value.exceptions} == {ReachedMaxIntensity, BoomError}
-
-
-def test_one_error_is_raised_as_it_is() -> None:
-    """No error is no error; the same one from both sides is one."""
-    error = BoomError("x")
-    _raise_first(None, None)
-    for users, trees in ((error, None), (None, error), (error, error)):
-        with pytest.raises(BoomError):
-            _raise_first(users, trees)
 
 
 async def test_an_actor_requests_the_stop_and_does_not_wait_for_it() -> None:
@@ -108,21 +79,6 @@ async def test_an_actor_requests_the_stop_and_does_not_wait_for_it() -> None:
         chronicle.lines.append("block goes on")
     assert chronicle.of("terminate") == ["c", "b", "a"]
     assert chronicle.lines[-1] == "block goes on"
-
-
-async def test_a_tree_that_ends_by_itself_ends_the_block() -> None:
-    """A root whose significant work is done takes the block along, without an error."""
-    spec = supervisor(
-        "root",
-        player(Chronicle(), "a", restart="transient", significant=True),
-        auto_shutdown="any_significant",
-    )
-    reached = list[str]()
-    async with open_tree(spec) as tree:
-        tree.ref("a").cast_nowait(Do(lambda actor: actor.context.stop()))
-        await trio.sleep_forever()
-    reached.append("after")
-    assert reached == ["after"]
 
 
 # fatal errors -----------------------------------------------------------------------------------
@@ -187,6 +143,15 @@ async def test_an_interrupt_during_the_stop_hurries_it(autojump_clock: MockClock
     assert chronicle.of("terminate") == ["c", "b", "a"]
 
 
+@pytest.fixture
+def ctrl_c_raises() -> Iterator[None]:
+    """Python's own handler, which is absent where the tests run in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_raises")
 @pytest.mark.parametrize("where", ["handler", "block", "hook"])
 def test_ctrl_c_stops_the_tree_in_order(where: str) -> None:
     """Wherever the signal strikes, in an actor, in the block or inside the runtime: nobody is left."""
@@ -326,6 +291,17 @@ async def test_a_killed_actor_comes_back_without_last_words() -> None:
         assert [crash.error.type for crash in chronicle.crashes] == ["Killed"]
 
 
+async def test_a_killed_actor_handles_nothing_more() -> None:
+    """Also if it was killed by its own handler in the middle of a batch."""
+    chronicle, lives = Chronicle(), list[int]()
+    async with open_tree(supervisor("root", player(chronicle, "a"))) as tree:
+        tree.ref("a").cast_nowait(Do(lambda actor: tree.kill("a")))
+        for _ in range(3):
+            tree.ref("a").cast_nowait(Do(lambda actor: lives.append(actor.context.incarnation)))
+        await settle()
+        assert lives == [2, 2, 2]
+
+
 async def test_a_supervisor_is_not_killed() -> None:
     """Its children would be left without one; an unknown id is a KeyError."""
     chronicle = Chronicle()
@@ -362,6 +338,43 @@ async def test_a_waiting_handler_sees_that_it_should_end() -> None:
         await settle_briefly()
         await tree.stop()
     assert seen == [False, True]
+
+
+async def test_the_state_of_a_stuck_actor() -> None:
+    """`get_state` needs no help: `inspect()`, or the public attributes of an actor without one."""
+
+    class Plain(Player):
+        inspect = Actor.inspect
+
+    spec = supervisor(
+        "root",
+        player(Chronicle(), "told", Script(state={"n": 1})),
+        child(Plain, Chronicle(), id="plain"),
+    )
+    async with open_tree(spec, hooks=Hooks(redact=lambda name, value: value)) as tree:
+        for name in ("told", "plain"):
+            await tree.ref(name).cast(Hang())
+        await settle()
+        assert tree.get_state("told") == {"n": 1}
+        shown = tree.get_state("plain")
+        assert isinstance(shown, dict)
+        assert set(shown) == {"chronicle", "script"}
+        tree.request_stop(hurry=True)
+
+
+async def test_the_state_between_two_lives(autojump_clock: MockClock) -> None:
+    """There is none; supervisors and tasks have none at all, an unknown id is a KeyError."""
+    spec = player(Chronicle(), "a", Script(state=1), backoff=Backoff(min_s=9, max_s=9))
+    async with open_tree(supervisor("root", spec)) as tree:
+        for _ in range(2):
+            tree.ref("a").cast_nowait(Boom(once=True))
+        await trio.sleep(5)
+        assert tree.healthy()["a"] == "restarting"
+        assert tree.get_state("a") is None
+        with pytest.raises(AdminError, match="'root' is a supervisor, not an actor"):
+            tree.get_state("root")
+        with pytest.raises(KeyError, match="ghost"):
+            tree.get_state("ghost")
 
 
 async def settle_briefly() -> None:

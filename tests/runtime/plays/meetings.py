@@ -4,14 +4,14 @@ import pytest
 import trio
 
 from coordinator.runtime import ActorDown, AdminError, StartFailed, Tree, dynamic, supervisor
+from tests.runtime.moments import any_moment
 from tests.runtime.scenarios import given, scenario
-from tests.runtime.schedules import any_moment
 from tests.runtime.stage import Boom, Chronicle, Echo, Say, Script, player, settle, status
 
 
-async def crash_some_time(tree: Tree, name: str) -> None:
+async def crash_some_time(tree: Tree, name: str, passes: int = 8) -> None:
     """Crash it at a moment the schedule chooses."""
-    await any_moment()
+    await any_moment(passes)
     tree.ref(name).cast_nowait(Boom(once=True))
 
 
@@ -20,7 +20,7 @@ async def blink(_: object) -> None:
     await trio.lowlevel.checkpoint()
 
 
-@scenario("meetings")
+@scenario("meetings", small=True)
 async def a_stop_at_any_moment_of_a_group_restart() -> None:
     """Given one_for_all coming back, a stop at any pass ends every life once, and none begins after."""
     story = Chronicle()
@@ -57,7 +57,7 @@ async def two_crashes_at_any_moments_of_one_for_all() -> None:
     cast = [player(story, n, Script(on_init=blink)) for n in "abc"]
     async with given(story, supervisor("root", *cast, strategy="one_for_all")) as tree:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(crash_some_time, tree, "a")
+            nursery.start_soon(crash_some_time, tree, "a", 2)
             nursery.start_soon(crash_some_time, tree, "c")
         await settle()
         assert set(tree.healthy().values()) == {"running"}
@@ -67,12 +67,12 @@ async def two_crashes_at_any_moments_of_one_for_all() -> None:
 
 @scenario("meetings")
 async def two_crashes_at_any_moments_of_rest_for_one() -> None:
-    """Given two children that crash at any two passes, the first falls once, the last with both."""
+    """Given a child that crashes at any pass of an earlier one's fall, the first falls once."""
     story = Chronicle()
     cast = [player(story, n, Script(on_init=blink)) for n in "abc"]
     async with given(story, supervisor("root", *cast, strategy="rest_for_one")) as tree:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(crash_some_time, tree, "a")
+            nursery.start_soon(crash_some_time, tree, "a", 1)
             nursery.start_soon(crash_some_time, tree, "b")
         await settle()
         assert set(tree.healthy().values()) == {"running"}
@@ -91,7 +91,7 @@ async def a_call_at_any_moment_of_a_restart() -> None:
         assert await tree.ref("a").call(Echo("here")) == "here"
 
 
-@scenario("meetings")
+@scenario("meetings", small=True)
 async def a_kill_at_any_moment_of_a_group_restart() -> None:
     """Given one_for_all coming back, a child killed at any pass comes back, and so does its group."""
     story = Chronicle()
@@ -152,8 +152,8 @@ async def casts_at_any_moment_of_a_stop_and_start_by_hand() -> None:
     async with given(story, supervisor("root", player(story, "a"))) as tree:
 
         async def send() -> None:
-            for word in "wxyz":
-                await any_moment(4)
+            for word in "xy":
+                await any_moment(3)
                 try:
                     await tree.ref("a").cast(Say(word))
                 except ActorDown:
@@ -162,12 +162,12 @@ async def casts_at_any_moment_of_a_stop_and_start_by_hand() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(send)
             await tree.terminate_child("root", "a")
-            await any_moment(6)
+            await any_moment(3)
             await tree.restart_child("root", "a")
         await settle()
         said = [line.split()[2] for line in story.lines if line.startswith("said")]
         returned = [m.word for _, m in story.returned if isinstance(m, Say)]
-        assert sorted([*refused, *returned, *said]) == list("wxyz")
+        assert sorted([*refused, *returned, *said]) == list("xy")
 
 
 @scenario("meetings")
@@ -196,7 +196,7 @@ async def terminate_at_any_moment_of_a_dynamic_start() -> None:
         assert story.of("terminate").count("a") == story.of("init").count("a") - ("a" in tree.healthy())
 
 
-@scenario("meetings")
+@scenario("meetings", small=True)
 async def a_restart_by_hand_at_any_moment_of_the_stop_by_hand() -> None:
     """Given a child being terminated, restart_child at any pass is refused or brings it back."""
     story = Chronicle()

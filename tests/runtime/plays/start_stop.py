@@ -190,7 +190,7 @@ async def a_hurried_stop_keeps_the_order() -> None:
     assert trio.current_time() < begin + 3
 
 
-@scenario("shutdown")
+@scenario("shutdown", small=True)
 async def a_zombie_is_named_and_the_stop_goes_on() -> None:
     """Given a handler deaf to cancellation, it is reported after the grace and its sibling stopped."""
     story, free = Chronicle(), trio.Event()

@@ -84,7 +84,9 @@ class Team(threading.Thread):
             case 3:
                 return [self.world.edit_body(issue, f"{issue.body}\n\nMore of it.")]
             case 4:
-                return [self.world.label(issue, [f"priority/{self.draw.randrange(1, 5)}"])]
+                # Another than it has: labelled with the same, a forge says the same, byte for byte.
+                other = {f"priority/{rank}" for rank in range(1, 5)} - set(issue.labels)
+                return [self.world.label(issue, [self.draw.choice(sorted(other))])]
             case _:
                 return [self.world.comment(issue, "Any news?")]
 

@@ -1,30 +1,27 @@
 """Signed webhook deliveries of a small imagined forge, byte for byte as Gitea or Forgejo sends them.
 
-A `ForgeWorld` holds users, one repository after another and their issues; each change of an issue
-gives the delivery the product would send. Shapes follow Gitea 1.26 and Forgejo 15; a test holds them
-against one recorded delivery of each kind. The demo, the tests and the benchmarks share this file.
+A `ForgeWorld` is a forge without a server: users and repositories are there as soon as they are
+named, and each change of an issue gives the delivery that a hook would be sent. A test holds them
+against one recorded delivery of each kind and product.
 """
 
-import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from hashlib import sha1, sha256
-from typing import Any
-from uuid import UUID
+from typing import Literal
 
-from coordinator.demo.forge_shapes import Product, Shapes, WorldIssue
+from coordinator.demo.forge.actions import Actions, Announcement
+from coordinator.demo.forge.data import ForgeData
+from coordinator.demo.forge.dialect import FORGEJO, GITEA_1_26, Product
+from coordinator.demo.forge.letters import Letter, Letters, headers_of, sign
+from coordinator.demo.forge.model import Issue, Label, Milestone, Repository
+from coordinator.demo.forge.shapes import Shapes
 
 __all__ = ["ForgeWorld", "Product", "SignedDelivery", "WorldIssue", "sign"]
 
-_EVENT_TYPES = {
-    "assigned": "issue_assign",
-    "unassigned": "issue_assign",
-    "label_updated": "issue_label",
-    "label_cleared": "issue_label",
-    "milestoned": "issue_milestone",
-    "demilestoned": "issue_milestone",
-}
+# The versions of which deliveries were recorded. Stories end with deletions, so both products tell
+# of them here, though no Forgejo does.
+_RECORDED = {"gitea": GITEA_1_26, "forgejo": replace(FORGEJO, tells_deletion=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +35,32 @@ class SignedDelivery:
     body: bytes
 
 
-def sign(secret: bytes, body: bytes) -> str:
-    """The value of X-Gitea-Signature for this body."""
-    return hmac.new(secret, body, sha256).hexdigest()
+@dataclass(frozen=True, slots=True)
+class WorldIssue:
+    """One issue of the imagined forge as it was when it was looked at."""
+
+    repo: str
+    number: int
+    id: int
+    title: str
+    body: str
+    author: str
+    created_at: datetime
+    updated_at: datetime
+    state: Literal["open", "closed"]
+    closed_at: datetime | None
+    assignees: tuple[str, ...]
+    labels: tuple[str, ...]
+    milestone: str | None
+    comments: int
 
 
 @dataclass(slots=True)
 class ForgeWorld:
     """An imagined forge. `now` is its clock, moved by whoever tells the story.
 
-    Delivery ids count up from `first_delivery`, so that a story told twice gives equal bytes; two
-    worlds that post to the same coordinator need different ones.
+    All ids count up from `first_delivery`, so that a story told twice gives equal bytes; two worlds
+    that post to the same coordinator need different ones.
     """
 
     product: Product
@@ -58,10 +70,17 @@ class ForgeWorld:
     first_delivery: int = 1
     issues: dict[tuple[str, int], WorldIssue] = field(default_factory=dict)
     shapes: Shapes = field(init=False)
-    _sent: int = 0
+    _data: ForgeData = field(init=False)
+    _actions: Actions = field(init=False)
+    _letters: Letters = field(init=False)
+    _said: list[SignedDelivery] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.shapes = Shapes(self.product, self.url)
+        dialect = _RECORDED[self.product]
+        self._data = ForgeData(clock=lambda: self.now, ids_from=self.first_delivery - 1)
+        self.shapes = Shapes(self._data, dialect, self.url)
+        self._letters = Letters(self.shapes, self.first_delivery)
+        self._actions = Actions(self._data, dialect, self._say)
 
     def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -80,160 +99,136 @@ class ForgeWorld:
         number: int | None = None,
     ) -> tuple[WorldIssue, list[SignedDelivery]]:
         """A new issue; people assigned at its creation are announced before it is, one by one."""
-        if number is None:
-            number = 1 + max((known for of, known in self.issues if of == repo), default=0)
-        issue = WorldIssue(
-            repo=repo,
-            number=number,
-            id=self.shapes.id_of(f"issue:{repo}#{number}", 9_000),
-            title=title,
-            body=body,
-            author=by,
-            created_at=self.now,
-            updated_at=self.now,
-            labels=tuple(labels),
+        place = self._repository(repo)
+        found = [self._label(place, name) for name in labels]
+        issue = self._actions.open(
+            place, title, body, by=by, assignees=list(assignees), labels=found, number=number
         )
-        deliveries: list[SignedDelivery] = []
-        for login in assignees:
-            issue = replace(issue, assignees=(*issue.assignees, login))
-            deliveries.append(self._say(issue, "assigned", by))
-        deliveries.append(self._say(issue, "opened", by))
-        if issue.labels:
-            deliveries.append(self._say(issue, "label_updated", by))
-        return self._keep(issue), deliveries
+        return self._keep(issue), self._take()
 
     def assign(self, issue: WorldIssue, login: str, *, by: str = "maria") -> SignedDelivery:
-        others = tuple(name for name in self._now(issue).assignees if name != login)
-        return self._change(issue, "assigned", by, assignees=(*others, login))
+        """Assigned last; somebody who already was is assigned anew."""
+        record = self._record(issue)
+        record.assignees = [name for name in record.assignees if name != login]
+        self._actions.assign(record, [login], by=by)
+        return self._only(record)
 
     def unassign(self, issue: WorldIssue, login: str, *, by: str = "maria") -> SignedDelivery:
-        others = tuple(name for name in self._now(issue).assignees if name != login)
-        return self._change(issue, "unassigned", by, assignees=others)
+        record = self._record(issue)
+        if login not in record.assignees:
+            record.assignees.append(login)
+        self._actions.unassign(record, [login], by=by)
+        return self._only(record)
 
     def close(self, issue: WorldIssue, *, by: str = "maria", commit: str = "") -> SignedDelivery:
-        return self._change(
-            issue, "closed", by, {"commit_id": commit}, state="closed", closed_at=self.now
-        )
+        """Closed, also when it was."""
+        record = self._record(issue)
+        record.closed_at = None
+        self._actions.close(record, by=by, commit=commit)
+        return self._only(record)
 
     def reopen(self, issue: WorldIssue, *, by: str = "maria") -> SignedDelivery:
-        return self._change(issue, "reopened", by, state="open", closed_at=None)
+        """Open again, also when it was."""
+        record = self._record(issue)
+        record.closed_at = record.closed_at or self.now
+        self._actions.reopen(record, by=by)
+        return self._only(record)
 
     def edit_body(self, issue: WorldIssue, body: str, *, by: str = "maria") -> SignedDelivery:
-        changes = {"changes": {"body": {"from": self._now(issue).body}}}
-        return self._change(issue, "edited", by, changes, body=body)
+        record = self._record(issue)
+        self._actions.rewrite(record, body, by=by)
+        return self._only(record)
 
     def edit_title(self, issue: WorldIssue, title: str, *, by: str = "maria") -> SignedDelivery:
-        changes = {"changes": {"title": {"from": self._now(issue).title}}}
-        return self._change(issue, "edited", by, changes, title=title)
+        record = self._record(issue)
+        self._actions.retitle(record, title, by=by)
+        return self._only(record)
 
     def label(self, issue: WorldIssue, labels: Iterable[str], *, by: str = "maria") -> SignedDelivery:
-        wanted = tuple(labels)
-        return self._change(issue, "label_updated" if wanted else "label_cleared", by, labels=wanted)
+        """Exactly these labels."""
+        record = self._record(issue)
+        place = self._data.repo_of(record)
+        self._actions.replace_labels(record, [self._label(place, name) for name in labels], by=by)
+        return self._only(record)
 
     def set_milestone(
         self, issue: WorldIssue, milestone: str | None, *, by: str = "maria"
     ) -> SignedDelivery:
-        action = "milestoned" if milestone else "demilestoned"
-        return self._change(issue, action, by, milestone=milestone)
+        record = self._record(issue)
+        wanted = None if milestone is None else Milestone(self._data.next_id("milestone"), milestone)
+        if wanted is not None:
+            self._data.repo_of(record).milestones[wanted.id] = wanted
+        self._actions.set_milestone(record, wanted, by=by)
+        return self._only(record)
 
     def delete(self, issue: WorldIssue, *, by: str = "maria") -> SignedDelivery:
         """Gone; only Gitea 1.25 and later tells anybody, Forgejo never does."""
-        gone = self.issues.pop((issue.repo, issue.number))
-        return self._say(gone, "deleted", by)
+        del self.issues[issue.repo, issue.number]
+        self._actions.delete(self._record(issue), by=by)
+        return self._take()[0]
 
     def comment(self, issue: WorldIssue, text: str, *, by: str = "maria") -> SignedDelivery:
-        now = self._now(issue)
-        newest = self._keep(replace(now, comments=now.comments + 1, updated_at=self.now))
-        payload = {
-            "action": "created",
-            "issue": self.shapes.issue(newest, by),
-            "comment": self.shapes.comment(newest, text, by, self.now),
-            "repository": self.shapes.repository(newest.repo),
-            "sender": self.shapes.user(by),
-            "is_pull": False,
-        }
-        return self._sign("issue_comment", "issue_comment", payload)
+        record = self._record(issue)
+        self._actions.comment(record, text, by=by)
+        return self._only(record)
 
     def push(self, repo: str, *, by: str = "maria") -> SignedDelivery:
         """What the forge's button "test delivery" sends."""
-        commit = sha1(repo.encode(), usedforsecurity=False).hexdigest()
-        payload = {
-            "ref": "refs/heads/main",
-            "before": commit,
-            "after": commit,
-            "compare_url": "",
-            "commits": [],
-            "total_commits": 0,
-            "head_commit": None,
-            "repository": self.shapes.repository(repo),
-            "pusher": self.shapes.user(by),
-            "sender": self.shapes.user(by),
-        }
-        return self._sign("push", "push", payload)
+        return self._sign(self._letters.push(self._repository(repo), by))
 
     def now_of(self, issue: WorldIssue) -> WorldIssue:
         """The issue as it is after everything that was done to it."""
-        return self._now(issue)
+        return self.issues[issue.repo, issue.number]
 
     # from change to delivery ------------------------------------------------------------------
 
-    def _change(
-        self,
-        issue: WorldIssue,
-        action: str,
-        by: str,
-        extra: dict[str, Any] | None = None,
-        **changed: Any,
-    ) -> SignedDelivery:
-        newest = self._keep(replace(self._now(issue), updated_at=self.now, **changed))
-        return self._say(newest, action, by, extra)
+    def _say(self, said: Announcement) -> None:
+        self._said.append(self._sign(self._letters.write(said)))
 
-    def _say(
-        self, issue: WorldIssue, action: str, by: str, extra: dict[str, Any] | None = None
-    ) -> SignedDelivery:
-        extra = extra or {}
-        payload = {
-            "action": action,
-            "number": issue.number,
-            **({"changes": extra["changes"]} if "changes" in extra else {}),
-            "issue": self.shapes.issue(issue, by),
-            "repository": self.shapes.repository(issue.repo),
-            "sender": self.shapes.user(by),
-            "commit_id": extra.get("commit_id", ""),
-        }
-        return self._sign("issues", _EVENT_TYPES.get(action, "issues"), payload)
+    def _sign(self, letter: Letter) -> SignedDelivery:
+        headers = headers_of(letter, self.secret, self.shapes.dialect)
+        return SignedDelivery(letter.id, letter.event, letter.event_type, headers, letter.body)
 
-    def _sign(self, event: str, event_type: str, payload: dict[str, Any]) -> SignedDelivery:
-        body = self.shapes.encode(payload)
-        number = self.first_delivery + self._sent
-        self._sent += 1
-        delivery_id = str(UUID(bytes=sha256(f"delivery:{number}".encode()).digest()[:16], version=4))
-        headers = self._headers(delivery_id, event, event_type, body)
-        return SignedDelivery(delivery_id, event, event_type, headers, body)
+    def _only(self, record: Issue) -> SignedDelivery:
+        """The one delivery of a change."""
+        self._keep(record)
+        (delivery,) = self._take()
+        return delivery
 
-    def _headers(
-        self, delivery_id: str, event: str, event_type: str, body: bytes
-    ) -> tuple[tuple[str, str], ...]:
-        signature = sign(self.secret, body)
-        hub = hmac.new(self.secret, body, sha1).hexdigest()
-        names = ("Forgejo", "Gitea", "Gogs") if self.product == "forgejo" else ("Gitea", "Gogs")
-        target = "Hook-Installation-Target-Type"
-        headers = [("User-Agent", "Go-http-client/1.1"), ("Content-Type", "application/json")]
-        for name in names:
-            headers += [(f"X-{name}-Delivery", delivery_id), (f"X-{name}-Event", event)]
-            headers += [(f"X-{name}-Event-Type", event_type), (f"X-{name}-Signature", signature)]
-            if name == "Gitea" and self.product == "gitea":
-                headers.append((f"X-Gitea-{target}", "repository"))
-        headers += [("X-Hub-Signature", f"sha1={hub}"), ("X-Hub-Signature-256", f"sha256={signature}")]
-        headers += [("X-GitHub-Delivery", delivery_id), ("X-GitHub-Event", event)]
-        headers.append(("X-GitHub-Event-Type", event_type))
-        if self.product == "gitea":
-            headers.append((f"X-GitHub-{target}", "repository"))
-        return tuple(headers)
+    def _take(self) -> list[SignedDelivery]:
+        said, self._said = self._said, []
+        return said
 
-    def _now(self, issue: WorldIssue) -> WorldIssue:
-        return self.issues[issue.repo, issue.number]
+    # the tables -------------------------------------------------------------------------------
 
-    def _keep(self, issue: WorldIssue) -> WorldIssue:
-        self.issues[issue.repo, issue.number] = issue
+    def _repository(self, full_name: str) -> Repository:
+        return self._data.repository(full_name) or self._data.add_repository(full_name)
+
+    def _label(self, repo: Repository, name: str) -> Label:
+        known = [label for label in repo.labels.values() if label.name == name]
+        return known[0] if known else self._actions.add_label(repo, name, "ee0701")
+
+    def _record(self, issue: WorldIssue) -> Issue:
+        return self._data.issues[issue.id]
+
+    def _keep(self, record: Issue) -> WorldIssue:
+        milestone = self._data.milestone_of(record)
+        repo = self._data.repo_of(record).full_name
+        issue = WorldIssue(
+            repo=repo,
+            number=record.number,
+            id=record.id,
+            title=record.title,
+            body=record.body,
+            author=record.author,
+            created_at=record.created_at,
+            updated_at=record.updated_at,
+            state="open" if record.is_open else "closed",
+            closed_at=record.closed_at,
+            assignees=tuple(record.assignees),
+            labels=tuple(label.name for label in self._data.labels_of(record)),
+            milestone=None if milestone is None else milestone.title,
+            comments=record.comments,
+        )
+        self.issues[repo, record.number] = issue
         return issue

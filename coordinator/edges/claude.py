@@ -160,13 +160,24 @@ class ClaudeClient:
             raise _vendor_error(model, outcome)
         return outcome
 
+    async def check_model(self, model: str) -> int:
+        """The model's context window as `window_of` reads it, asked for now and free of charge; a key
+        or a model that is not accepted is VendorRefused, silence VendorUnavailable."""
+        outcome = await self._ask_window(model)
+        if isinstance(outcome, Failure):
+            raise _vendor_error(model, outcome)
+        return outcome
+
     async def _read_window(self, model: str) -> int | None:
+        outcome = await self._ask_window(model)
+        return None if isinstance(outcome, Failure) else outcome
+
+    async def _ask_window(self, model: str) -> int | Failure:
         async def send() -> bytes:
             reply = await self._sdk.models.with_raw_response.retrieve(model)
             return await reply.read()
 
-        outcome = await self._persist(send, read_window, _WINDOW_DEADLINE_S)
-        return None if isinstance(outcome, Failure) else outcome
+        return await self._persist(send, read_window, _WINDOW_DEADLINE_S)
 
     async def _persist(
         self, send: Callable[[], Awaitable[bytes]], read: Callable[[bytes], _T], deadline_s: float

@@ -6,11 +6,10 @@ which may repeat the issue's text.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from math import isfinite
 from typing import Literal
 
 from coordinator.edges.claude_wire import AnswerUnusable, one_word
+from coordinator.edges.retry_after_wire import retry_after_s, seconds_in
 from coordinator.errors import VendorRefused, VendorUnavailable
 from coordinator.rules.events import Metadata, ParseCost
 
@@ -106,27 +105,11 @@ def failure_of_status(
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """`retry-after-ms`, else `retry-after` in seconds or as a date (counted from the reply's)."""
-    milliseconds = _seconds(headers.get("retry-after-ms"))
+    """`retry-after-ms`, else `retry-after`."""
+    milliseconds = seconds_in(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
-    wish = headers.get("retry-after")
-    seconds = _seconds(wish)
-    if seconds is not None or wish is None:
-        return seconds
-    try:
-        until = parsedate_to_datetime(wish) - parsedate_to_datetime(headers.get("date", ""))
-    except (TypeError, ValueError):  # no date, or one with and one without a time zone
-        return None
-    return max(0.0, until.total_seconds())
-
-
-def _seconds(value: str | None) -> float | None:
-    try:
-        number = float(value or "")
-    except ValueError:
-        return None
-    return number if isfinite(number) and number >= 0 else None
+    return retry_after_s(headers)
 
 
 # what a caller gets --------------------------------------------------------------------------------

@@ -12,7 +12,15 @@ from coordinator.errors import VendorUnavailable
 from coordinator.rules.context import ContextUsage
 from coordinator.rules.fleet import AgentSpec
 from coordinator.rules.ids import RunId
-from coordinator.rules.orders import CancelRun, CompactContext, ParseIssue, RotateSession, StartRun
+from coordinator.rules.orders import (
+    CancelRun,
+    CompactContext,
+    ParseIssue,
+    ReadIssue,
+    RotateSession,
+    RunCommand,
+    StartRun,
+)
 
 __all__ = ["RehearsalDriver"]
 
@@ -64,7 +72,7 @@ class RehearsalDriver:
                 self._start(order, start)
             case CompactContext() | RotateSession() | CancelRun() as asked:
                 self._ask(order.id, asked)
-            case ParseIssue():
+            case ParseIssue() | ReadIssue() | RunCommand():
                 self._say(OrderAcked(order.id, "failed", "not an order for an agent"))
             case unknown:
                 assert_never(unknown)

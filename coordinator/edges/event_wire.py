@@ -12,6 +12,10 @@ from coordinator.errors import JournalCorrupt, JournalError, JournalTooNew
 from coordinator.rules.events import (
     EVENT_TYPES,
     AgentObserved,
+    AssigneeWritten,
+    CommandGiven,
+    CommandRefused,
+    CommentWritten,
     CycleBroken,
     CycleFound,
     Event,
@@ -21,6 +25,8 @@ from coordinator.rules.events import (
     IssueObserved,
     IssueParsed,
     IssueUnblocked,
+    LabelsWritten,
+    RepositoryMoved,
 )
 from coordinator.rules.ids import IssueRef
 from coordinator.rules.orders import ORDER_TYPES, Order
@@ -54,7 +60,8 @@ def decode_order(kind: str, body: str) -> Order:
 
 
 def issues_of(event: Event) -> tuple[IssueRef, ...]:
-    """The issues whose timeline the event belongs to: none for an agent's own, several for a cycle."""
+    """The issues whose timeline the event belongs to: none for an agent's or a
+    repository's own, several for a cycle."""
     match event:
         case IssueObserved():
             return (event.facts.ref,)
@@ -62,7 +69,9 @@ def issues_of(event: Event) -> tuple[IssueRef, ...]:
             return (event.ref,)
         case CycleFound() | CycleBroken():
             return tuple(dict.fromkeys(event.issues))
-        case AgentObserved():
+        case CommandGiven() | CommandRefused() | CommentWritten() | LabelsWritten() | AssigneeWritten():
+            return (event.ref,)
+        case AgentObserved() | RepositoryMoved():
             return ()
         case _:
             return (event.run.issue,)

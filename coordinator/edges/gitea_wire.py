@@ -10,21 +10,43 @@ with the body: a comment's deletion sent again as an issue event would otherwise
 
 import hmac
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
+from coordinator.edges.gitea_remote_wire import Blockers, RemoteIssue
+from coordinator.edges.gitea_shapes_wire import (
+    Id,
+    IssueShape,
+    Number,
+    RepositoryShape,
+    Shape,
+    UserShape,
+    first_problem,
+    instant,
+    people_of,
+    unless_never,
+)
 from coordinator.errors import PayloadInvalid
-from coordinator.rules.events import IssueFacts
+from coordinator.rules.facts import IssueFacts
 from coordinator.rules.grammar import issue_text, stated_edges, text_key_of
 from coordinator.rules.ids import IssueRef, Login, fold_login
+from coordinator.rules.labels import foreign_labels
 from coordinator.rules.metadata import one_line
 
-__all__ = ["DELETED", "Ignored", "IssueDelivery", "facts_of", "parse_delivery", "verify"]
+__all__ = [
+    "DELETED",
+    "Ignored",
+    "IssueDelivery",
+    "facts_of",
+    "facts_of_issue",
+    "parse_delivery",
+    "verify",
+]
 
 # The action of a delivery that says the issue itself is gone (Gitea 1.25+, go-gitea/gitea#34592).
 DELETED = "deleted"
@@ -36,20 +58,11 @@ _MAX_URL_CHARS = 2_000
 # Far above any team; bounds what a single issue can make us carry about for ever.
 _MAX_ASSIGNEES = 500
 _MAX_LABELS = 500
-# Beyond this a list is an attack or a fault, not an issue.
-_MAX_LIST_ITEMS = 10_000
+_MAX_BLOCKERS = 500
 _MAX_ACTION_CHARS = 40
-# Ids are 64-bit signed integers in both products; issue refs carry at most ten digits.
-_MAX_ID = 2**63 - 1
-_MAX_NUMBER = 9_999_999_999
 
 _SIGNATURE = re.compile(rb"[0-9a-f]{64}")
-_FULL_NAME = r"^[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}$"
 _ACTION = re.compile(r"[a-z_]{1,40}")
-# "Never" is the zero time of Go or of Unix, in whatever zone the server runs.
-_NEVER_UNTIL = datetime(1970, 1, 2, tzinfo=UTC)
-_FIRST_INSTANT = datetime(1, 1, 1, tzinfo=UTC)
-_LAST_INSTANT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 def verify(secrets: Sequence[bytes], body: bytes, signature: bytes | None) -> bool:
@@ -82,7 +95,8 @@ class IssueDelivery:
 
     `action` is the forge's word, except that a comment's are "comment_created" and so on: only
     an issue's own deletion is `DELETED`. Unknown actions are kept and mean "look again".
-    `commit_id` names the commit that closed or reopened the issue, if one did.
+    `commit_id` names the commit that closed or reopened the issue, if one did. `comment_id` and
+    `comment` are those of the comment it is about, None and "" without one.
     """
 
     action: str
@@ -103,6 +117,8 @@ class IssueDelivery:
     closed_at: datetime | None
     commit_id: str | None
     has_comment: bool
+    comment_id: int | None = None
+    comment: str = field(default="", repr=False)
 
     @property
     def is_deletion(self) -> bool:
@@ -111,67 +127,20 @@ class IssueDelivery:
 
 # the shapes -------------------------------------------------------------------------------------
 
-_Id = Annotated[int, Field(ge=1, le=_MAX_ID)]
-_Number = Annotated[int, Field(ge=1, le=_MAX_NUMBER)]
-# Fail fast: a long list of nonsense must not become a long list of complaints.
-_ShortList = Field(max_length=_MAX_LIST_ITEMS, fail_fast=True)
 
+class _Comment(Shape):
+    """That there is one matters; what it says may be a command."""
 
-class _Shape(BaseModel):
-    # Strict: a forge that sends "17" for 17 is none we know. Further fields are left alone.
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
-
-
-class _User(_Shape):
-    login: str = ""
-    # Only `username` is common to the very oldest payloads still in somebody's replay list.
-    username: str = ""
-
-    @property
-    def name(self) -> str:
-        return self.login or self.username
-
-
-class _Label(_Shape):
-    name: str
-
-
-class _Milestone(_Shape):
-    title: str
-
-
-class _Issue(_Shape):
-    id: _Id
-    number: _Number
-    title: str
+    id: Id | None = None
     body: str | None = None
-    state: Literal["open", "closed"]
-    html_url: str = ""
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
-    closed_at: AwareDatetime | None = None
-    milestone: _Milestone | None = None
-    assignee: _User | None = None
-    assignees: Annotated[list[_User], _ShortList] | None = None
-    labels: Annotated[list[_Label], _ShortList] | None = None
-    pull_request: dict[str, Any] | None = None
 
 
-class _Repository(_Shape):
-    id: _Id
-    full_name: Annotated[str, Field(pattern=_FULL_NAME)]
-
-
-class _Comment(_Shape):
-    """Only that there is one matters."""
-
-
-class _Payload(_Shape):
+class _Payload(Shape):
     action: str
-    number: _Number | None = None
-    issue: _Issue
-    repository: _Repository
-    sender: _User | None = None
+    number: Number | None = None
+    issue: IssueShape
+    repository: RepositoryShape
+    sender: UserShape | None = None
     comment: _Comment | None = None
     is_pull: bool | None = None
     commit_id: str | None = None
@@ -208,10 +177,7 @@ def _read(body: bytes) -> _Payload:
     try:
         return _Payload.model_validate_json(body)
     except ValidationError as invalid:
-        # Neither the value seen nor its context: both may hold the issue's text.
-        first = invalid.errors(include_url=False, include_context=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"])) or "body"
-        raise PayloadInvalid(field, first["msg"]) from None
+        raise PayloadInvalid(*first_problem(invalid)) from None
 
 
 def _require_agreement(event: str, payload: _Payload) -> None:
@@ -231,9 +197,6 @@ def _require_agreement(event: str, payload: _Payload) -> None:
 def _delivery(payload: _Payload) -> IssueDelivery:
     issue, sender = payload.issue, payload.sender
     has_comment = payload.comment is not None
-    updated_at = _instant(issue.updated_at)
-    # assignee is assignees[0]; it stands alone only where the list is missing.
-    people = [issue.assignee] if issue.assignees is None and issue.assignee else issue.assignees or []
     return IssueDelivery(
         action=f"comment_{payload.action}" if has_comment else payload.action,
         sender=fold_login(sender.name) if sender and sender.name else None,
@@ -244,59 +207,86 @@ def _delivery(payload: _Payload) -> IssueDelivery:
         title=issue.title,
         body=issue.body or "",
         state=issue.state,
-        assignees=tuple(fold_login(person.name) for person in people if person.name),
+        assignees=people_of(issue),
         labels=tuple(label.name for label in issue.labels or ()),
         milestone=issue.milestone.title if issue.milestone else None,
         html_url=issue.html_url,
-        created_at=_instant(issue.created_at),
-        updated_at=updated_at,
-        closed_at=None if issue.closed_at is None else _past(_instant(issue.closed_at)),
+        created_at=instant(issue.created_at),
+        updated_at=instant(issue.updated_at),
+        closed_at=unless_never(issue.closed_at),
         commit_id=payload.commit_id or None,
         has_comment=has_comment,
+        comment_id=payload.comment.id if payload.comment else None,
+        comment=(payload.comment.body or "") if payload.comment else "",
     )
-
-
-def _instant(at: datetime) -> datetime:
-    """The same instant in UTC, whole seconds; one outside the calendar becomes its nearest edge."""
-    try:
-        return at.astimezone(UTC).replace(microsecond=0)
-    except OverflowError:
-        return _FIRST_INSTANT if at.year == 1 else _LAST_INSTANT
-
-
-def _past(at: datetime) -> datetime | None:
-    return None if at < _NEVER_UNTIL else at
 
 
 # in our own words -------------------------------------------------------------------------------
 
 
-def facts_of(delivery: IssueDelivery) -> tuple[IssueFacts, str]:
+def _lower(_repo_id: int, full_name: str) -> str:
+    return full_name.lower()
+
+
+def facts_of(
+    delivery: IssueDelivery, *, canonical: Callable[[int, str], str] = _lower
+) -> tuple[IssueFacts, str]:
     """The facts a delivery states, bounded and in canonical order, and the text they were read with.
 
-    Lists are sorted before they are cut, so that the same set always gives the same facts.
+    Lists are sorted before they are cut, so that the same set always gives the same facts. `canonical`
+    tells the name by which a repository (its id and its present name) is known.
     """
-    ref = IssueRef(delivery.repo_full_name.lower(), delivery.number)
-    text = issue_text(delivery.title, delivery.body)
-    edges = stated_edges(text, ref, forge_url=_forge_url(delivery))
+    return _facts(delivery, delivery.issue_id, canonical)
+
+
+def facts_of_issue(
+    issue: RemoteIssue,
+    blockers: Blockers | None,
+    read_at: datetime | None,
+    *,
+    canonical: Callable[[int, str], str] = _lower,
+) -> tuple[IssueFacts, str]:
+    """The same for an issue that was read; `blockers` is None where they could not be.
+
+    `read_at` is our instant at which the read was sent.
+    """
+    facts, text = _facts(issue, issue.id, canonical)
+    facts = replace(facts, read_at=read_at, is_pull=issue.is_pull)
+    if blockers is None:
+        return facts, text
+    ends = {IssueRef(canonical(end.repo_id, end.repo), end.number): end for end in blockers.refs}
+    refs = sorted(ends)
+    # What does not fit still stands before the issue.
+    lost = sum(ends[ref].state == "open" for ref in refs[_MAX_BLOCKERS:])
+    kept = tuple(refs[:_MAX_BLOCKERS])
+    return replace(facts, native_blockers=kept, hidden_blockers=blockers.hidden + lost), text
+
+
+def _facts(
+    told: IssueDelivery | RemoteIssue, issue_id: int, canonical: Callable[[int, str], str]
+) -> tuple[IssueFacts, str]:
+    ref = IssueRef(canonical(told.repo_id, told.repo_full_name), told.number)
+    text = issue_text(told.title, told.body)
+    edges = stated_edges(text, ref, forge_url=_forge_url(told))
+    milestone = told.milestone
     facts = IssueFacts(
         ref=ref,
-        repo_id=delivery.repo_id,
-        issue_id=delivery.issue_id,
-        title=one_line(delivery.title, _MAX_TITLE_CHARS),
+        repo_id=told.repo_id,
+        issue_id=issue_id,
+        title=one_line(told.title, _MAX_TITLE_CHARS),
         text_key=text_key_of(text),
-        state=delivery.state,
-        assignees=tuple(map(Login, _bounded(delivery.assignees, _MAX_ASSIGNEES))),
-        labels=_bounded(delivery.labels, _MAX_LABELS),
-        milestone=None
-        if delivery.milestone is None
-        else one_line(delivery.milestone, _MAX_TITLE_CHARS),
-        html_url=_web_address(delivery.html_url),
-        created_at=delivery.created_at,
-        updated_at=delivery.updated_at,
-        closed_at=delivery.closed_at,
+        state=told.state,
+        assignees=tuple(map(Login, _bounded(told.assignees, _MAX_ASSIGNEES))),
+        # Ours tell what we think ourselves: no news, whoever put them on.
+        labels=_bounded(foreign_labels(told.labels), _MAX_LABELS),
+        milestone=None if milestone is None else one_line(milestone, _MAX_TITLE_CHARS),
+        html_url=_web_address(told.html_url),
+        created_at=told.created_at,
+        updated_at=told.updated_at,
+        closed_at=told.closed_at,
         blocked_by=edges.blocked_by,
         blocks=edges.blocks,
+        repo_name=told.repo_full_name,
     )
     return facts, text
 
@@ -312,8 +302,8 @@ def _web_address(url: str) -> str:
     return url if is_web and len(url) <= _MAX_URL_CHARS else ""
 
 
-def _forge_url(delivery: IssueDelivery) -> str | None:
+def _forge_url(told: IssueDelivery | RemoteIssue) -> str | None:
     """Where the forge lives, judged by the issue's own address."""
-    own_path = f"/{delivery.repo_full_name}/issues/{delivery.number}".lower()
-    url = _web_address(delivery.html_url)
+    own_path = f"/{told.repo_full_name}/issues/{told.number}".lower()
+    url = _web_address(told.html_url)
     return url[: -len(own_path)] if url.lower().endswith(own_path) else None

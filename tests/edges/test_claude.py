@@ -452,6 +452,24 @@ async def test_an_unreadable_window_is_unknown(
     assert len(api.asked("models")) == asked
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "kind"),
+    [
+        (error(401, "authentication_error"), VendorRefused),
+        (error(404, "not_found_error"), VendorRefused),
+        (error(529, "overloaded_error"), VendorUnavailable),
+    ],
+)
+async def test_a_model_can_be_checked(
+    api: ClaudeApi, client: ClaudeClient, behaviour: Behaviour, kind: type[Exception]
+) -> None:
+    """The check tells a refusal from silence, and asks anew each time."""
+    assert await client.check_model(MODEL) == 1_000_000
+    api.script(*[behaviour] * 4, endpoint="models")
+    with pytest.raises(kind, match=MODEL):
+        await client.check_model(MODEL)
+
+
 async def test_tokens_are_counted(api: ClaudeApi, client: ClaudeClient) -> None:
     """The transcript and the system prompt are what is counted."""
     api.script(raw({"input_tokens": 41}), raw({"input_tokens": 42}), endpoint="count_tokens")

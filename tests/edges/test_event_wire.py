@@ -24,13 +24,16 @@ from coordinator.rules.events import (
     Event,
     IssueAssessed,
     IssueDeleted,
+    IssueDispatched,
     IssueObserved,
     IssueParsed,
     Metadata,
+    RepositoryMoved,
     RunStarted,
 )
 from coordinator.rules.ids import AgentName, IssueRef, RunId
 from coordinator.rules.orders import ORDER_TYPES, Order
+from tests.rules.builders import at, observed, ref
 
 _events = st.one_of([st.from_type(kind) for kind in get_args(Event)])
 _orders = st.one_of([st.from_type(kind) for kind in get_args(Order)])
@@ -76,6 +79,22 @@ def test_a_missing_field_takes_its_default() -> None:
     older: dict[str, Any] = json.loads(body)
     del older["window_tokens"], older["detail"]
     assert decode_event(kind, json.dumps(older)) == AgentObserved(AgentName("x"), "idle")
+
+
+def test_a_journal_from_before_the_forge_was_read_stays_readable() -> None:
+    """Facts, observations and dispatches written without the newer fields take their defaults."""
+    seen = observed(1)
+    kind, body = encode_event(seen)
+    older = json.loads(body)
+    del older["missed"]
+    for name in ("repo_name", "native_blockers", "hidden_blockers", "read_at"):
+        del older["facts"][name]
+    assert decode_event(kind, json.dumps(older)) == seen
+    run = IssueDispatched(RunId(ref(1), 1), AgentName("x"), "p", "", at(0), 1, 0.5, "t", wish_id=0)
+    kind, body = encode_event(run)
+    before = json.loads(body)
+    del before["wish_id"]
+    assert decode_event(kind, json.dumps(before)) == run
 
 
 def test_a_kind_of_the_future_is_named() -> None:
@@ -138,7 +157,7 @@ def test_every_event_can_be_filed(event: Event) -> None:
     """No kind of event is forgotten: only an agent's own is about no issue."""
     issues = issues_of(event)
     match event:
-        case AgentObserved():
+        case AgentObserved() | RepositoryMoved():
             assert issues == ()
         case IssueObserved():
             assert issues == (event.facts.ref,)

@@ -14,7 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.edges.gitea_wire import Ignored, IssueDelivery, facts_of, parse_delivery, verify
+from coordinator.edges.gitea_remote_wire import Blockers, RemoteIssue, RemoteRef
+from coordinator.edges.gitea_wire import (
+    Ignored,
+    IssueDelivery,
+    facts_of,
+    facts_of_issue,
+    parse_delivery,
+    verify,
+)
 from coordinator.errors import PayloadInvalid
 from coordinator.rules.ids import IssueRef
 
@@ -239,6 +247,13 @@ def test_a_comment_is_an_observation() -> None:
     delivery = read(body, "issue_comment")
     assert delivery.has_comment
     assert delivery.action == "comment_deleted"
+    assert (delivery.comment_id, delivery.comment) == (5, "")
+    said = {"id": 6, "body": "/coordinator retry"}
+    delivery = read(
+        body_with(lambda payload: payload.update(action="created", comment=said)), "issue_comment"
+    )
+    assert (delivery.comment_id, delivery.comment) == (6, "/coordinator retry")
+    assert "/coordinator" not in repr(delivery)
     assert not delivery.is_deletion
 
 
@@ -454,3 +469,87 @@ def test_facts_take_the_delivery_as_it_is() -> None:
     delivery = read(recorded("gitea126_assigned")[1])
     assert facts_of(replace(delivery, action="opened", sender=None)) == facts_of(delivery)
     assert facts_of(replace(delivery, milestone="m\nn"))[0].milestone == "m n"
+
+
+# facts of an issue that was read ----------------------------------------------------------------
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def remote_of(delivery: IssueDelivery) -> RemoteIssue:
+    """The same issue as the REST interface would give it."""
+    return RemoteIssue(
+        id=delivery.issue_id,
+        number=delivery.number,
+        title=delivery.title,
+        body=delivery.body,
+        state=delivery.state,
+        assignees=delivery.assignees,
+        labels=delivery.labels,
+        milestone=delivery.milestone,
+        html_url=delivery.html_url,
+        created_at=delivery.created_at,
+        updated_at=delivery.updated_at,
+        closed_at=delivery.closed_at,
+        repo_id=delivery.repo_id,
+        repo_full_name=delivery.repo_full_name,
+    )
+
+
+def test_a_read_and_a_payload_agree() -> None:
+    """The same state gives the same facts and text; only a read knows when, and the blockers."""
+    delivery = read_issue(body="Blocked by #3", labels=[{"name": "bug"}])
+    stated, text = facts_of(delivery)
+    assert facts_of_issue(remote_of(delivery), None, None) == (stated, text)
+    facts, _ = facts_of_issue(remote_of(delivery), Blockers((), 2), AT)
+    assert facts == replace(stated, native_blockers=(), hidden_blockers=2, read_at=AT)
+    assert stated.repo_name == delivery.repo_full_name
+
+
+def test_native_blockers_are_sorted_and_named_as_we_know_them() -> None:
+    """Open and closed, each once, by the canonical name of its repository."""
+    refs = (
+        RemoteRef(42, "Acme/API", 4, "closed"),
+        RemoteRef(41, "Acme/Widgets", 9, "open"),
+        RemoteRef(41, "Acme/Widgets", 3, "open", is_pull=True),
+        RemoteRef(41, "Acme/Widgets", 3, "open", is_pull=True),
+    )
+    issue = replace(remote_of(read_issue()), is_pull=True)
+    plain, _ = facts_of_issue(issue, Blockers(refs), AT)
+    assert plain.native_blockers == (
+        IssueRef("acme/api", 4),
+        IssueRef("acme/widgets", 3),
+        IssueRef("acme/widgets", 9),
+    )
+    assert plain.is_pull
+    known, _ = facts_of_issue(
+        issue, Blockers(refs), AT, canonical=lambda repo_id, _name: f"old/name{repo_id}"
+    )
+    assert known.native_blockers is not None
+    assert {ref.repo for ref in known.native_blockers} == {"old/name41", "old/name42"}
+    assert known.ref == IssueRef(f"old/name{issue.repo_id}", issue.number)
+    assert known.repo_name == issue.repo_full_name
+
+
+def test_blockers_that_do_not_fit_still_block() -> None:
+    """Beyond a bound the open ones are counted as hidden; closed ones are done."""
+    refs = tuple(RemoteRef(1, "a/b", n, "closed" if n > 590 else "open") for n in range(1, 601))
+    facts, _ = facts_of_issue(remote_of(read_issue()), Blockers(refs, 1), AT)
+    assert facts.native_blockers is not None
+    assert len(facts.native_blockers) == 500
+    assert facts.hidden_blockers == 91
+
+
+def test_our_own_labels_are_no_news() -> None:
+    """What we put on an issue ourselves is no fact of it, told or read."""
+    labels = [{"name": name} for name in ("coordinator/ready", "agent/opus-1", "bug", "agents")]
+    delivery = read_issue(labels=labels)
+    assert facts_of(delivery)[0].labels == ("agents", "bug")
+    assert facts_of_issue(remote_of(delivery), None, AT)[0].labels == ("agents", "bug")
+
+
+def test_a_payload_is_filed_under_the_canonical_name() -> None:
+    """A renamed repository keeps the name it was first known by; its short references follow it."""
+    facts, _ = facts_of(read_issue(body="Blocked by #3"), canonical=lambda *_: "old/name")
+    assert facts.ref.repo == "old/name"
+    assert facts.blocked_by == (IssueRef("old/name", 3),)

@@ -1,0 +1,69 @@
+"""Reading a list to its end, page by page.
+
+Only a page that brings nothing new ends a list: forges cut pages short, clamp `limit` without a word,
+and some paths of old versions ignore `page` and repeat themselves.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from coordinator.edges.gitea_calls_wire import Call
+from coordinator.edges.gitea_http import ForgeHttp
+from coordinator.edges.gitea_issues_wire import read_blockers
+from coordinator.edges.gitea_remote_wire import Blockers, RemoteRef
+from coordinator.edges.gitea_reply_wire import Reply, read_total
+from coordinator.errors import ForgeUnavailable
+
+__all__ = ["MAX_PAGES", "all_ends", "all_pages"]
+
+_T = TypeVar("_T")
+
+# 200 × 50 labels, hooks or dependencies of one thing are more than anybody has: a forge that says so
+# never ends.
+MAX_PAGES = 200
+
+
+async def all_pages(
+    http: ForgeHttp,
+    call: Call,
+    read: Callable[[Reply], tuple[_T, ...]],
+    *,
+    limit: int,
+    repo_id: int | None,
+) -> tuple[_T, ...]:
+    """What all pages hold, each item once."""
+    found: dict[_T, None] = {}
+    for page in range(1, MAX_PAGES + 1):
+        items = await http.ask(call.at_page(page, limit), read, repo_id=repo_id)
+        if found.keys() >= set(items):
+            return tuple(found)
+        found.update(dict.fromkeys(items))
+    raise _endless(call)
+
+
+async def all_ends(http: ForgeHttp, call: Call, *, limit: int | None, repo_id: int | None) -> Blockers:
+    """All other ends of an issue's dependencies; None leaves the size of a page to the forge."""
+    found: dict[RemoteRef, None] = {}
+    hidden = 0
+    last: Blockers | None = None
+    for page in range(1, MAX_PAGES + 1):
+        part, total = await http.ask(call.at_page(page, limit), _read_ends, repo_id=repo_id)
+        # Hidden ends look all alike, so a page of them is news unless it is the same page again.
+        is_news = not found.keys() >= set(part.refs) or bool(part.hidden)
+        if not is_news or part == last:
+            return Blockers(tuple(found), hidden)
+        found.update(dict.fromkeys(part.refs))
+        hidden += part.hidden
+        last = part
+        # Gitea from 1.26 tells how many there are: most issues then take one request, not two.
+        if total is not None and len(found) + hidden >= total:
+            return Blockers(tuple(found), hidden)
+    raise _endless(call)
+
+
+def _read_ends(reply: Reply) -> tuple[Blockers, int | None]:
+    return read_blockers(reply), read_total(reply)
+
+
+def _endless(call: Call) -> ForgeUnavailable:
+    return ForgeUnavailable(f"{call}: more than {MAX_PAGES} pages, expected an empty one to end them")

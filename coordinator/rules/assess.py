@@ -10,16 +10,25 @@ from datetime import datetime
 from typing import Literal, assert_never
 
 from coordinator.rules.assignment import AssignmentRequest, Candidate, Choice, NoFit, Wait, choose
-from coordinator.rules.events import IssueBlocked, IssueFacts, IssueUnblocked
+from coordinator.rules.events import CommandGiven, IssueBlocked, IssueFacts, IssueUnblocked
 from coordinator.rules.ids import IssueRef
 from coordinator.rules.world import IssueRecord, RunRecord, World
 
-__all__ = ["MAX_DISPATCHES", "Assessment", "State", "assess", "candidates", "fingerprint", "priority"]
+__all__ = [
+    "MAX_DISPATCHES",
+    "Assessment",
+    "State",
+    "asks_again",
+    "assess",
+    "candidates",
+    "fingerprint",
+    "priority",
+]
 
 State = Literal["ignored", "waiting", "blocked", "ready", "running", "parked", "done", "closed"]
 
 # Twenty fresh signals on one issue look like a loop; from then on only a person's clear word counts:
-# a close and a reopening, or taking it away and giving it back.
+# a command to retry, a close and a reopening, or taking it away and giving it back.
 MAX_DISPATCHES = 20
 
 # Issues without a priority/1..4 label queue with the third rank: a label can raise or lower them.
@@ -63,15 +72,29 @@ def fingerprint(record: IssueRecord, world: World) -> tuple[str, str]:
     """The state of durable work product this issue would be dispatched with, and its episode.
 
     Equal fingerprints mean nothing new to work on. It covers the text (edits by our own agents
-    excepted: they would feed a loop), the logins asked for, the closed blockers, and the episode:
-    the last time the issue was taken from us or closed after its newest dispatch.
+    excepted: they would feed a loop), the logins asked for, the closed blockers, what people have
+    told us, and the episode: the last time the issue was taken from us or closed after its newest
+    dispatch.
     """
-    facts, verdict, last = record.facts, record.verdict, record.run
-    assert facts is not None
-    satisfied = verdict.satisfied if isinstance(verdict, IssueUnblocked) else ()
-    episode = _episode(record, last)
-    parts = [record.signal_text_key, episode, *record.ours(world.logins), "", *map(str, satisfied)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest(), episode
+    return _fingerprint(record, world, record.told.newest_id)
+
+
+def asks_again(record: IssueRecord) -> bool:
+    """Whether a person has asked for another run since the last dispatch; there was one.
+
+    To retry is to ask for one. So is to resume what was stopped, and to give the issue to an agent
+    that did not have it, or failed.
+    """
+    last, told = record.run, record.told
+    assert last is not None
+    asked = [told.retry]
+    outcome = last.ended.outcome if last.ended is not None else None
+    if outcome == "withdrawn" and told.parked is None:
+        asked.append(told.holding)
+    if told.assign is not None:
+        is_other = told.assign.agent != last.dispatched.agent
+        asked += [told.assign] if is_other or outcome != "completed" else []
+    return any(each is not None and each.comment_id > last.dispatched.wish_id for each in asked)
 
 
 def priority(facts: IssueFacts) -> int:
@@ -90,6 +113,17 @@ def candidates(world: World) -> list[Candidate]:
 
 
 _PRIORITY_LABELS = frozenset(f"priority/{rank}" for rank in range(1, 5))
+
+
+def _fingerprint(record: IssueRecord, world: World, wish_id: int) -> tuple[str, str]:
+    verdict = record.verdict
+    assert record.facts is not None
+    satisfied = verdict.satisfied if isinstance(verdict, IssueUnblocked) else ()
+    episode = _episode(record, record.run)
+    parts = [record.signal_text_key, episode, *record.ours(world.logins), "", *map(str, satisfied)]
+    # Only where people told us something: all other fingerprints stay what they ever were.
+    parts += [f"wish {wish_id}"] if wish_id else []
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest(), episode
 
 
 def _episode(record: IssueRecord, last: RunRecord | None) -> str:
@@ -123,6 +157,16 @@ def _withdrawal(record: IssueRecord, run: RunRecord, world: World) -> str | None
     ours = record.ours(world.logins)
     if not ours:
         return "the issue is no longer assigned to one of our logins"
+    if parked := record.told.parked:
+        return _parked_by(parked)
+    retry = record.told.retry
+    # One that is at work is left to its work; the wish counts when it has ended.
+    if run.phase == "parked" and retry is not None and retry.comment_id > run.dispatched.wish_id:
+        return f"{retry.by} asked for another try"
+    if assign := record.told.assign:
+        return (
+            None if assign.agent == run.dispatched.agent else f"{assign.by} gave it to {assign.agent}"
+        )
     spec = world.fleet.agent(run.dispatched.agent)
     pool = not set(ours).isdisjoint(world.fleet.pool_logins)
     if spec is not None and not pool and spec.login not in ours:
@@ -135,12 +179,15 @@ def _late_blockers(record: IssueRecord) -> str:
     if not isinstance(verdict, IssueBlocked):
         return ""
     names = ", ".join(map(str, (*verdict.open_blockers, *verdict.unknown_blockers)[:5]))
+    names = names or "an issue we may not see"
     return f"; became blocked by {names} while running (shown, not enforced)"
 
 
 def _assess_open(record: IssueRecord, facts: IssueFacts, world: World) -> Assessment:
-    parsed, verdict = record.parsed, record.verdict
-    if parsed is None:
+    meta, verdict = record.metadata, record.verdict
+    if parked := record.told.parked:
+        return Assessment("parked", "parked_by_person", _parked_by(parked))
+    if meta is None:
         return Assessment("waiting", "parsing", "its text has not been read into metadata yet")
     if verdict is None or verdict.text_key != facts.text_key or not verdict.parsed:
         return Assessment("waiting", "judging", "its dependencies have not been judged yet")
@@ -148,13 +195,13 @@ def _assess_open(record: IssueRecord, facts: IssueFacts, world: World) -> Assess
         return _blocked(verdict)
     if spent := _spent(record, world):
         return spent
-    meta = parsed.metadata
     request = AssignmentRequest(
         ref=facts.ref,
         assignees=record.ours(world.logins),
         difficulty=meta.difficulty,
         estimate=meta.estimated_context_tokens,
         suggested_agent=meta.suggested_agent,
+        pinned_agent=None if record.told.assign is None else record.told.assign.agent,
     )
     answer = choose(request, candidates(world), world.fleet)
     match answer:
@@ -175,10 +222,20 @@ def _blocked(verdict: IssueBlocked) -> Assessment:
     if verdict.open_blockers:
         names = ", ".join(map(str, verdict.open_blockers))
         return Assessment("blocked", "open_blocker", f"waits for {names} to be closed")
-    names = ", ".join(map(str, verdict.unknown_blockers))
+    if verdict.unknown_blockers:
+        names = ", ".join(map(str, verdict.unknown_blockers))
+        return Assessment(
+            "blocked", "unknown_blocker", f"nothing is known of {names}; unknown counts as open"
+        )
     return Assessment(
-        "blocked", "unknown_blocker", f"nothing is known of {names}; unknown counts as open"
+        "blocked",
+        "hidden_blocker",
+        f"waits for {verdict.hidden_blockers} that we may not see; what is hidden counts as open",
     )
+
+
+def _parked_by(command: CommandGiven) -> str:
+    return f"parked by {command.by}" + (f": {command.reason}" if command.reason else "")
 
 
 def _spent(record: IssueRecord, world: World) -> Assessment | None:
@@ -186,15 +243,19 @@ def _spent(record: IssueRecord, world: World) -> Assessment | None:
     last = record.run
     if last is None or last.ended is None:
         return None
-    found, episode = fingerprint(record, world)
+    if asks_again(record):
+        return None
+    found, episode = _fingerprint(record, world, last.dispatched.wish_id)
     if found != last.dispatched.fingerprint:
-        if last.dispatched.run.generation < MAX_DISPATCHES or episode != last.dispatched.episode:
+        is_new_episode = episode != last.dispatched.episode
+        if is_new_episode or last.dispatched.run.generation < MAX_DISPATCHES:
             return None
         runs = last.dispatched.run.generation
         return Assessment(
             "parked",
             "too_many_dispatches",
-            f"{runs} runs look like a loop; close and reopen it, or re-assign it, for another",
+            f"{runs} runs look like a loop; comment /coordinator retry, or close and reopen it, or"
+            " re-assign it, for another",
         )
     agent, ended = last.dispatched.agent, last.ended
     if ended.outcome == "completed":
@@ -202,5 +263,6 @@ def _spent(record: IssueRecord, world: World) -> Assessment | None:
     return Assessment(
         "parked",
         f"run_{ended.outcome}",
-        f"the run by {agent} ended {ended.outcome}: {ended.detail}; edit or re-assign to try again",
+        f"the run by {agent} ended {ended.outcome}: {ended.detail}; to try again, comment"
+        " /coordinator retry, edit it, or re-assign it",
     )

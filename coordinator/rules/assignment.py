@@ -25,13 +25,15 @@ MAX_LISTED = 10
 @dataclass(frozen=True, slots=True)
 class AssignmentRequest:
     """What an issue asks for. `assignees` may hold any logins; only ours count. `estimate` is the
-    context the work will fill, in tokens. `suggested_agent` is a hint out of the issue's text."""
+    context the work will fill, in tokens. `suggested_agent` is a hint out of the issue's text.
+    `pinned_agent` is a person's word, which leaves no choice."""
 
     ref: IssueRef
     assignees: tuple[Login, ...]
     difficulty: Difficulty
     estimate: int
     suggested_agent: str | None = None
+    pinned_agent: AgentName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class NoFit:
     """Nobody asked for can do it, and time will not change that.
 
     `reason` is not_ours, too_hard, too_large, or no_agent_fits when the reasons differ; with the
-    prefix named_agent_ when only agents named by their own login were asked for.
+    prefix named_agent_ when only agents named by their own login were asked for. With the prefix
+    pinned_agent_ for the one a person pinned: pinned_agent_too_large, or pinned_agent_gone.
     """
 
     reason: str
@@ -89,7 +92,12 @@ def choose(
     named by its own login comes first. Among those that fit, are up and have a free slot: named
     first, lowest expected cost (an unlisted model counts as the dearest listed one), the suggested
     one, shortest queue, name. The order of `candidates` does not matter.
+
+    A pinned agent alone is asked for whoever is assigned, and whatever the difficulty: the person who
+    pinned it has judged that. But no person's word makes a window larger.
     """
+    if request.pinned_agent is not None:
+        return _pinned(request, request.pinned_agent, candidates)
     pooled = _any_of(request.assignees, fleet.pool_logins)
     asked = [c for c in candidates if pooled or _is_named(c, request)]
     if not asked:
@@ -98,6 +106,21 @@ def choose(
     fitting = [c for c in asked if misfits[c.spec.name] is None]
     if not fitting:
         return _no_fit([m for m in misfits.values() if m is not None], pooled)
+    return _among(request, fitting)
+
+
+def _pinned(
+    request: AssignmentRequest, agent: AgentName, candidates: Sequence[Candidate]
+) -> Choice | NoFit | Wait:
+    pinned = [c for c in candidates if c.spec.name == agent]
+    if not pinned:
+        return NoFit("pinned_agent_gone", f"{agent}, to whom a person gave it, is configured no more")
+    if misfit := _too_large(request, pinned[0]):
+        return NoFit(f"pinned_agent_{misfit.reason}", misfit.evidence)
+    return _among(request, pinned)
+
+
+def _among(request: AssignmentRequest, fitting: Sequence[Candidate]) -> Choice | Wait:
     free = [c for c in fitting if _is_up(c) and c.running < c.spec.slots]
     if not free:
         return _wait(fitting)
@@ -109,11 +132,16 @@ def _misfit(request: AssignmentRequest, candidate: Candidate) -> _Misfit | None:
 
     With an unknown window only the difficulty decides.
     """
-    spec, usable = candidate.spec, candidate.usable_tokens
+    spec = candidate.spec
     if _RANK[spec.difficulty] < _RANK[request.difficulty]:
         return _Misfit(
             "too_hard", f"{spec.name} takes up to {spec.difficulty}, not {request.difficulty}"
         )
+    return _too_large(request, candidate)
+
+
+def _too_large(request: AssignmentRequest, candidate: Candidate) -> _Misfit | None:
+    spec, usable = candidate.spec, candidate.usable_tokens
     if usable is not None and request.estimate > usable * MAX_ESTIMATE_SHARE:
         return _Misfit(
             "too_large",
@@ -199,5 +227,6 @@ def _choice(request: AssignmentRequest, candidate: Candidate) -> Choice:
     priced = expected_cost_usd(request.estimate, spec.model) is not None
     price = f"about ${usd:.2f}" if priced else f"{spec.model} has no listed price, taken as ${usd:.2f}"
     named = ", named by its login" if _is_named(candidate, request) else ""
+    named = ", as a person asked" if spec.name == request.pinned_agent else named
     evidence = f"{spec.name}{named}: takes up to {spec.difficulty}, {window}, {price}"
     return Choice(spec.name, usd, evidence)

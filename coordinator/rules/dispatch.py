@@ -141,6 +141,9 @@ class Gate:
     def _suits(self, record: IssueRecord, room: set[Login]) -> bool:
         """Whether anybody the issue asks for could take a run now. Ten thousand may wait when a slot
         falls free, so this is asked before the costly question who fits."""
+        if assign := record.told.assign:
+            spec = self.world.fleet.agent(assign.agent) if assign.agent is not None else None
+            return spec is not None and spec.login in room
         ours = record.ours(self.world.logins)
         return not (room.isdisjoint(ours) and self._pool.isdisjoint(ours))
 
@@ -188,10 +191,11 @@ class Gate:
 
     def _kind(self, record: IssueRecord) -> object:
         """Queued issues of one kind want the same slots: when one waits, so do those behind it."""
-        parsed = record.parsed
-        difficulty = parsed.metadata.difficulty if parsed is not None else None
-        large = parsed.metadata.estimated_context_tokens if parsed is not None else 0
-        return (record.ours(self.world.logins), difficulty, large)
+        meta, assign = record.metadata, record.told.assign
+        difficulty = meta.difficulty if meta is not None else None
+        large = meta.estimated_context_tokens if meta is not None else 0
+        pinned = assign.agent if assign is not None else None
+        return (record.ours(self.world.logins), difficulty, large, pinned)
 
 
 def _is_up(agent: AgentRecord) -> bool:
@@ -204,13 +208,13 @@ def _offer(agent: AgentRecord | None) -> object:
 
 
 def _dispatch(record: IssueRecord, choice: Choice, world: World) -> tuple[IssueDispatched, StartRun]:
-    facts, parsed = record.facts, record.parsed
+    facts, meta = record.facts, record.metadata
     assert facts is not None
-    assert parsed is not None
+    assert meta is not None
     generation = record.run.dispatched.run.generation + 1 if record.run is not None else 1
     run = RunId(facts.ref, generation)
     print_, episode = fingerprint(record, world)
-    estimate = parsed.metadata.estimated_context_tokens
+    estimate = meta.estimated_context_tokens
     dispatched = IssueDispatched(
         run=run,
         agent=choice.agent,
@@ -220,13 +224,14 @@ def _dispatch(record: IssueRecord, choice: Choice, world: World) -> tuple[IssueD
         estimated_context_tokens=estimate,
         expected_cost_usd=choice.expected_cost_usd,
         text_key=facts.text_key,
+        wish_id=record.told.newest_id,
     )
     start = StartRun(
         run=run,
         agent=choice.agent,
         title=facts.title,
         html_url=facts.html_url,
-        summary=parsed.metadata.summary,
+        summary=meta.summary,
         estimated_context_tokens=estimate,
     )
     return dispatched, start

@@ -5,17 +5,22 @@ journal stamps each with a sequence number, an instant, the actor that wrote it 
 it goes back to (the correlation id); none of these is repeated here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from coordinator.rules.context import ContextUsage
+from coordinator.rules.facts import Difficulty, IssueFacts, Metadata, ParseCost
 from coordinator.rules.ids import AgentName, IssueRef, Login, RunId
 
 __all__ = [
     "EVENT_TYPES",
     "AgentObserved",
     "AgentStatus",
+    "AssigneeWritten",
+    "CommandGiven",
+    "CommandRefused",
+    "CommentWritten",
     "CompactionEnded",
     "CompactionStarted",
     "CycleBroken",
@@ -30,75 +35,25 @@ __all__ = [
     "IssueObserved",
     "IssueParsed",
     "IssueUnblocked",
+    "LabelsWritten",
     "Metadata",
     "ParseCost",
+    "RepositoryMoved",
     "RotationStarted",
     "RunEnded",
     "RunOutcome",
     "RunParked",
     "RunStarted",
     "SessionRotated",
+    "Source",
+    "Verb",
     "WithdrawalRequested",
 ]
 
-Difficulty = Literal["easy", "medium", "hard"]
 AgentStatus = Literal["starting", "idle", "working", "unknown"]
 RunOutcome = Literal["completed", "failed", "withdrawn", "parked"]
-
-
-@dataclass(frozen=True, slots=True)
-class IssueFacts:
-    """What the forge said of one issue at one moment.
-
-    `assignees` and `labels` are sorted. `blocked_by` and `blocks` are the explicit lines of the
-    body, sorted. `text_key` names the stored text (title and body) the facts were read with.
-    """
-
-    ref: IssueRef
-    repo_id: int
-    issue_id: int
-    title: str
-    text_key: str
-    state: Literal["open", "closed"]
-    assignees: tuple[Login, ...]
-    labels: tuple[str, ...]
-    milestone: str | None
-    html_url: str
-    created_at: datetime
-    updated_at: datetime
-    closed_at: datetime | None = None
-    blocked_by: tuple[IssueRef, ...] = ()
-    blocks: tuple[IssueRef, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """What an issue needs, as read from its text and clamped to sane bounds.
-
-    `estimated_context_tokens` is the context the work will fill, in tokens. `blocked_by` and
-    `blocks` are only edges that a line of the text states. `confidence` is 0..1.
-    """
-
-    estimated_context_tokens: int
-    difficulty: Difficulty
-    suggested_agent: str | None
-    blocks: tuple[IssueRef, ...]
-    blocked_by: tuple[IssueRef, ...]
-    summary: str
-    confidence: float
-
-
-@dataclass(frozen=True, slots=True)
-class ParseCost:
-    """What one parse took: tokens as billed, US dollars at list price, wall seconds."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_creation_tokens: int = 0
-    cost_usd: float = 0.0
-    seconds: float = 0.0
-    attempts: int = 0
+Source = Literal["webhook", "sweep"]
+Verb = Literal["retry", "assign", "park", "resume", "explain", "estimate"]
 
 
 # router ---------------------------------------------------------------------------------------
@@ -106,19 +61,36 @@ class ParseCost:
 
 @dataclass(frozen=True, slots=True)
 class IssueObserved:
-    """The forge's word on an issue, when it differs from what was known; `by` is who changed it."""
+    """The forge's word on an issue, when it differs from what was known; `by` is who changed it.
+
+    `missed` are the causes, sorted, that no delivery told of; only a sweep can say so.
+    """
 
     facts: IssueFacts
     action: str
-    source: Literal["webhook", "sweep"] = "webhook"
+    source: Source = "webhook"
     by: Login | None = None
+    missed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class IssueDeleted:
-    """The issue is gone for good; forges never use a number twice."""
+    """The forge has the issue no more. Only an `IssueObserved` of a later read takes that back."""
 
     ref: IssueRef
+    source: Source = "webhook"
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryMoved:
+    """The repository known as `canonical` is called `current`, as the forge spelled it at `at`: by our
+    clock if that was read, else by the forge's."""
+
+    repo_id: int
+    canonical: str
+    current: str
+    at: datetime | None = None
+    is_read: bool = False
 
 
 # parser ---------------------------------------------------------------------------------------
@@ -133,7 +105,7 @@ class IssueParsed:
     metadata: Metadata
     by: Literal["claude", "rules", "cache"]
     model: str | None = None
-    cost: ParseCost = ParseCost()
+    cost: ParseCost = field(default_factory=ParseCost)
     degraded: str | None = None
 
 
@@ -142,7 +114,10 @@ class IssueParsed:
 
 @dataclass(frozen=True, slots=True)
 class IssueBlocked:
-    """Open or unknown blockers, each list sorted; judged on text `text_key`, parsed or not."""
+    """Open or unknown blockers, each list sorted; judged on text `text_key`, parsed or not.
+
+    `hidden_blockers` counts those the forge does not show us.
+    """
 
     ref: IssueRef
     text_key: str
@@ -150,6 +125,7 @@ class IssueBlocked:
     open_blockers: tuple[IssueRef, ...]
     unknown_blockers: tuple[IssueRef, ...] = ()
     cycle: tuple[IssueRef, ...] = ()
+    hidden_blockers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +171,10 @@ class IssueAssessed:
 
 @dataclass(frozen=True, slots=True)
 class IssueDispatched:
-    """The issue was given to an agent; the generation in `run` fences late results of older runs."""
+    """The issue was given to an agent; the generation in `run` fences late results of older runs.
+
+    `wish_id` is the newest comment in which a person asked for another run, 0 without one.
+    """
 
     run: RunId
     agent: AgentName
@@ -205,6 +184,7 @@ class IssueDispatched:
     estimated_context_tokens: int
     expected_cost_usd: float
     text_key: str
+    wish_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +194,64 @@ class WithdrawalRequested:
     run: RunId
     agent: AgentName
     reason: str
+
+
+# scribe ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CommandGiven:
+    """A person who may write to the repository told us something in a comment.
+
+    Only the argument of its verb is set: `agent` for assign, `reason` for park, `tokens` and perhaps
+    `difficulty` for estimate. Forges number comments upwards, so of two the higher id is the later.
+    """
+
+    ref: IssueRef
+    comment_id: int
+    by: Login
+    verb: Verb
+    at: datetime
+    agent: AgentName | None = None
+    reason: str = ""
+    tokens: int | None = None
+    difficulty: Difficulty | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRefused:
+    """A command that was answered with no, and why; `verb` is "" when it was none we know."""
+
+    ref: IssueRef
+    comment_id: int
+    by: Login
+    why: str
+    verb: Verb | Literal[""] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommentWritten:
+    """The sticky comment stands at the forge and says `meaning`, a digest."""
+
+    ref: IssueRef
+    comment_id: int
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsWritten:
+    """The issue carries exactly these of our labels, sorted."""
+
+    ref: IssueRef
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AssigneeWritten:
+    """We assigned this login ourselves; that it is assigned is nobody's wish."""
+
+    ref: IssueRef
+    login: Login
 
 
 # monitor --------------------------------------------------------------------------------------
@@ -329,6 +367,12 @@ Event = (
     | SessionRotated
     | RunParked
     | RunEnded
+    | RepositoryMoved
+    | CommandGiven
+    | CommandRefused
+    | CommentWritten
+    | LabelsWritten
+    | AssigneeWritten
 )
 
 EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}

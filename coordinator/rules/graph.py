@@ -2,12 +2,14 @@
 
 One actor owns it. What goes in is a set of facts, not a sequence: each issue's newest observation
 (by `freshness`), the parses of its texts and its deletion make the same graph in whatever order and
-however often they come. An edge belongs to the issue whose text declares it, "A blocked by B" to A's
-and "A blocks B" to A's as well, so editing a text removes only what that text said.
+however often they come. An edge belongs to the issue that declares it, "A blocked by B" to A and "A
+blocks B" to A as well, so editing a text removes only what that text said. The forge's own
+dependencies belong to the issue that waits.
 
 States: *open* and *closed* as observed; *unknown* until seen, and blocking, since nobody can tell;
-*deleted* for good. Only closed satisfies. A deleted issue leaves the graph: it can never be closed
-any more, so it blocks nobody, and what it declared is void. Its number never returns.
+*deleted*. Only closed satisfies. A deleted issue leaves the graph: it cannot be closed any more, so it
+blocks nobody, and what it declared is void. Of it late payloads change nothing; only a read that found
+it after all brings it back, and those two come in the order of the journal.
 
 Cost. A change looks at the issue's own neighbours. Circles are remembered as tangles (see `tangle`).
 Every open issue has a rank, above the ranks of the open issues it waits for; the members of a tangle
@@ -53,6 +55,7 @@ class Verdict:
 
     Lists are sorted. `parsed` says whether that text's metadata is in. `cycle` is a circle the issue
     is part of, each blocked by the next, the smallest ref first; empty when it is in none.
+    `hidden_blockers` counts what the forge says it waits for but does not show us.
     """
 
     ref: IssueRef
@@ -63,10 +66,11 @@ class Verdict:
     unknown_blockers: _Refs = ()
     satisfied: _Refs = ()
     cycle: _Refs = ()
+    hidden_blockers: int = 0
 
     @property
     def is_blocked(self) -> bool:
-        return bool(self.open_blockers or self.unknown_blockers)
+        return bool(self.open_blockers or self.unknown_blockers or self.hidden_blockers)
 
 
 class DependencyGraph:
@@ -86,14 +90,18 @@ class DependencyGraph:
     # changes ----------------------------------------------------------------------------------
 
     def observe(self, facts: IssueFacts) -> frozenset[IssueRef]:
-        """Take an observation in, unless a newer one is known or the issue was deleted."""
+        """Take an observation in, unless a newer one is known or the issue was deleted; but what was
+        read of a deleted one counts, however old its stamp."""
         node = self._node(facts.ref)
         fresh = freshness(facts)
-        if node.state == "deleted" or (node.fresh is not None and node.fresh >= fresh):
+        is_late = node.state == "deleted" and facts.read_at is None
+        if is_late or (node.fresh is not None and node.fresh >= fresh):
             return frozenset()
         node.fresh = fresh
         node.text_key = facts.text_key
         node.stated = (self._shared(facts.blocked_by), self._shared(facts.blocks))
+        node.native = self._shared(facts.native_blockers or ())
+        node.hidden = facts.hidden_blockers
         return self._settle(node, facts.state)
 
     def parse(
@@ -101,26 +109,41 @@ class DependencyGraph:
     ) -> frozenset[IssueRef]:
         """Take in what a reader found in one text of the issue; it counts while that text is current.
 
-        Of two readings of one text all edges count, so that their order does not matter.
+        Of two readings of one text all edges count, so that their order does not matter. A deleted
+        issue's are only kept: a text is read once, and the issue may come back.
         """
         node = self._node(ref)
-        if node.state == "deleted":
-            return frozenset()
         known = (node.parsed or {}).get(text_key)
         before: Edges = known or ((), ())
         edges = (self._shared((*before[0], *blocked_by)), self._shared((*before[1], *blocks)))
         if edges == known:
             return frozenset()
         node.keep_text(text_key, edges, _MAX_OTHER_TEXTS)
-        return self._settle(node, node.state)
+        return frozenset() if node.state == "deleted" else self._settle(node, node.state)
 
     def delete(self, ref: IssueRef) -> frozenset[IssueRef]:
-        """Take the issue out for good; whatever is said of it later changes nothing."""
+        """Take the issue out; what payloads say of it later changes nothing."""
         node = self._node(ref)
         if node.state == "deleted":
             return frozenset()
-        node.fresh, node.text_key, node.stated, node.parsed = None, "", ((), ()), None
+        node.fresh, node.text_key, node.stated = None, "", ((), ())
+        node.native, node.hidden = (), 0
         return self._settle(node, "deleted")
+
+    def move(self, name: str, canonical: str) -> frozenset[IssueRef]:
+        """Repository `name` turns out to be the one known as `canonical`: references to it mean that.
+
+        Unless issues of a repository filed under `name` have been seen: those references mean them.
+        """
+        name, canonical = intern(name), intern(canonical)
+        nodes = list(self._nodes.values())
+        if any(node.ref.repo == name and node.state != "unknown" for node in nodes):
+            return frozenset()
+        touched: set[IssueRef] = set()
+        for node in nodes:
+            if node.substitute(name, canonical):
+                touched |= self._settle(node, node.state)
+        return frozenset(touched)
 
     # questions --------------------------------------------------------------------------------
 
@@ -141,6 +164,7 @@ class DependencyGraph:
             unknown_blockers=tuple(sorted(by_state.get("unknown", ()))),
             satisfied=tuple(sorted(by_state.get("closed", ()))),
             cycle=self.cycle(ref),
+            hidden_blockers=node.hidden,
         )
 
     def cycle(self, ref: IssueRef) -> _Refs:
@@ -252,12 +276,13 @@ class DependencyGraph:
         """The graph that gave this dump, at one look for every issue and edge."""
         graph = cls()
         for row, rank in zip(plain["issues"], plain["ranks"], strict=True):
-            ref, state, fresh, text_key, stated, parsed = row
+            ref, state, fresh, text_key, stated, parsed, native, hidden = row
             node = graph._node(IssueRef.parse(ref))
             node.state, node.rank = state, rank
             node.fresh = None if fresh is None else cast(Freshness, tuple(fresh))
             node.text_key = text_key
             node.stated = graph._edges(*stated)
+            node.native, node.hidden = graph._shared(map(IssueRef.parse, native)), hidden
             if parsed:
                 # The same string object for the key and the current text, where they are equal.
                 node.parsed = {

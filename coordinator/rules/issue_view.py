@@ -7,7 +7,7 @@ from coordinator.rules.assess import Assessment, assess, priority
 from coordinator.rules.events import IssueBlocked
 from coordinator.rules.ids import IssueRef
 from coordinator.rules.views import IssuePage, IssueView
-from coordinator.rules.world import IssueRecord, World
+from coordinator.rules.world import IssueRecord, RunRecord, World
 
 __all__ = ["page_of", "view_of"]
 
@@ -17,7 +17,7 @@ def view_of(ref: IssueRef, world: World) -> IssueView | None:
     record = world.issues.get(ref)
     if record is None or record.facts is None:
         return None
-    return _view(record, assess(ref, world))
+    return _view(record, assess(ref, world), world)
 
 
 def page_of(
@@ -37,10 +37,11 @@ def page_of(
     return IssuePage(page[:limit], page[limit - 1].issue if more else None)
 
 
-def _view(record: IssueRecord, found: Assessment) -> IssueView:
+def _view(record: IssueRecord, found: Assessment, world: World) -> IssueView:
     facts, parsed, run = record.facts, record.parsed, record.run
     assert facts is not None
     blocked = record.verdict if isinstance(record.verdict, IssueBlocked) else None
+    assign, estimate = record.told.assign, record.told.estimate
     return IssueView(
         issue=record.ref,
         title=facts.title,
@@ -51,7 +52,7 @@ def _view(record: IssueRecord, found: Assessment) -> IssueView:
         next_check_at=found.next_check_at,
         assignees=facts.assignees,
         priority=priority(facts),
-        metadata=parsed.metadata if parsed is not None else None,
+        metadata=record.metadata,
         parsed_by=parsed.by if parsed is not None else None,
         open_blockers=blocked.open_blockers if blocked is not None else (),
         unknown_blockers=blocked.unknown_blockers if blocked is not None else (),
@@ -63,4 +64,30 @@ def _view(record: IssueRecord, found: Assessment) -> IssueView:
         rotations=run.sessions - 1 if run is not None else 0,
         peak_tokens=run.peak_tokens if run is not None else 0,
         updated_at=facts.updated_at,
+        hidden_blockers=blocked.hidden_blockers if blocked is not None else 0,
+        repo_name=world.names.get(record.ref.repo, record.ref.repo),
+        names=_names(blocked, world) if blocked is not None else (),
+        agents=tuple(sorted(world.agents)),
+        pinned=assign.agent if assign is not None else None,
+        estimated_by=estimate.by if estimate is not None else None,
+        run_phase=_phase(run) if run is not None else None,
+        session=run.sessions if run is not None else None,
+        fill_percent=_fill_percent(run, world) if run is not None else None,
+        last_command=record.told.answered,
     )
+
+
+def _names(blocked: IssueBlocked, world: World) -> tuple[tuple[str, str], ...]:
+    named = {ref.repo for ref in (*blocked.open_blockers, *blocked.unknown_blockers, *blocked.cycle)}
+    return tuple((repo, world.names.get(repo, repo)) for repo in sorted(named))
+
+
+def _phase(run: RunRecord) -> str:
+    return run.doing or run.phase if run.phase == "working" else run.phase
+
+
+def _fill_percent(run: RunRecord, world: World) -> int | None:
+    agent = world.agents.get(run.dispatched.agent)
+    if not run.is_open or run.context_tokens is None or agent is None or not agent.usable_tokens:
+        return None
+    return round(10 * run.context_tokens / agent.usable_tokens) * 10

@@ -5,16 +5,21 @@ same key, and whoever carries an order out must make a repetition with the same 
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
-from coordinator.rules.ids import AgentName, IssueRef, RunId
+from coordinator.rules.ids import AgentName, IssueRef, Login, RunId
 
 __all__ = [
     "ORDER_TYPES",
+    "AgentOrder",
     "CancelRun",
     "CompactContext",
     "Order",
     "ParseIssue",
+    "ReadIssue",
+    "ReadWhy",
     "RotateSession",
+    "RunCommand",
     "StartRun",
 ]
 
@@ -93,6 +98,47 @@ class CancelRun:
         return f"cancel:{self.run}"
 
 
-Order = ParseIssue | StartRun | CompactContext | RotateSession | CancelRun
+# "first" is the first sweep of a repository: nobody was expected to tell us what it finds.
+ReadWhy = Literal["delivery", "sweep", "first", "blocks", "blocker", "command"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadIssue:
+    """Read the issue and its dependencies at the forge; `nonce` tells this read from earlier ones.
+
+    `repo_name` is where the repository was last seen, `repo_id` finds it when it has moved. `action`
+    and `by` are the delivery's, if one asked for the read.
+    """
+
+    ref: IssueRef
+    repo_id: int
+    repo_name: str
+    why: ReadWhy
+    nonce: str
+    action: str = "read"
+    by: Login | None = None
+
+    @property
+    def key(self) -> str:
+        return f"read:{self.ref}:{self.nonce}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunCommand:
+    """Carry out the command in a comment, after asking the forge who wrote it and whether they may."""
+
+    ref: IssueRef
+    repo_id: int
+    repo_name: str
+    comment_id: int
+
+    @property
+    def key(self) -> str:
+        return f"command:{self.repo_id}:{self.comment_id}"
+
+
+# What an agent's monitor carries out; the rest is for the parser, the router and the scribe.
+AgentOrder = StartRun | CompactContext | RotateSession | CancelRun
+Order = AgentOrder | ParseIssue | ReadIssue | RunCommand
 
 ORDER_TYPES: dict[str, type[Order]] = {kind.__name__: kind for kind in Order.__args__}

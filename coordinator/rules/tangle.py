@@ -45,6 +45,8 @@ class Node:
 
     __slots__ = (
         "fresh",
+        "hidden",
+        "native",
         "own_blockers",
         "own_dependents",
         "parsed",
@@ -64,6 +66,9 @@ class Node:
         self.fresh: Freshness | None = None
         self.text_key = ""
         self.stated: Edges = _NO_EDGES
+        # What the forge itself keeps as dependencies: those we see, and how many we do not.
+        self.native: tuple[IssueRef, ...] = ()
+        self.hidden = 0
         self.parsed: dict[str, Edges] | None = None
         self.own_blockers: tuple[Node, ...] = ()
         self.own_dependents: tuple[Node, ...] = ()
@@ -89,9 +94,9 @@ class Node:
 
     @property
     def edges(self) -> Edges:
-        """What the current text declares, stated outright and as read by a parser."""
+        """What the forge keeps, and what the current text declares, outright and to a parser."""
         read = (self.parsed or {}).get(self.text_key, _NO_EDGES)
-        return self.stated[0] + read[0], self.stated[1] + read[1]
+        return self.native + self.stated[0] + read[0], self.stated[1] + read[1]
 
     def blockers(self) -> Iterator["Node"]:
         """What it waits for; twice where both ends declare the edge."""
@@ -112,6 +117,18 @@ class Node:
         for key in others[: max(len(others) - most_others, 0)]:
             del self.parsed[key]
 
+    def substitute(self, name: str, canonical: str) -> bool:
+        """Take every reference to repository `name` for one to `canonical`; whether there was any."""
+        before = self.native, self.stated, self.parsed
+        self.native = _moved(self.native, name, canonical)
+        self.stated = _moved(self.stated[0], name, canonical), _moved(self.stated[1], name, canonical)
+        if self.parsed is not None:
+            self.parsed = {
+                key: (_moved(edges[0], name, canonical), _moved(edges[1], name, canonical))
+                for key, edges in self.parsed.items()
+            }
+        return before != (self.native, self.stated, self.parsed)
+
     def dump(self) -> list[Any]:
         """Everything that is not derived from other issues, as plain JSON values."""
         parsed = sorted((self.parsed or {}).items())
@@ -122,7 +139,15 @@ class Node:
             self.text_key,
             _plain(self.stated),
             [[key, *_plain(edges)] for key, edges in parsed],
+            [str(ref) for ref in self.native],
+            self.hidden,
         ]
+
+
+def _moved(refs: tuple[IssueRef, ...], name: str, canonical: str) -> tuple[IssueRef, ...]:
+    if all(ref.repo != name for ref in refs):
+        return refs
+    return tuple(sorted({IssueRef(canonical, r.number) if r.repo == name else r for r in refs}))
 
 
 def _plain(edges: Edges) -> list[list[str]]:

@@ -5,6 +5,9 @@ verdict, `IssueBlocked` or `IssueUnblocked`, when it first concerns us and whene
 from the last one said of it, be it only in the text it was judged on. Circles are named once when
 one of ours is part of them, and once when they are none any more.
 
+Facts come with their references resolved to the canonical names of repositories; a reader of texts
+knows nothing of names, so what it found is resolved here, by the moves told of.
+
 What was said is part of the state, restored from the tracker's own events. So an actor starts with
 `load` (or empty), calls `restore` for the events behind its snapshot (input events up to its cursor,
 its own up to the head), then `catch_up`, and lives on `step`. Saying a thing twice is harmless; after
@@ -24,6 +27,7 @@ from coordinator.rules.events import (
     IssueObserved,
     IssueParsed,
     IssueUnblocked,
+    RepositoryMoved,
 )
 from coordinator.rules.graph import DependencyGraph
 from coordinator.rules.ids import IssueRef, Login
@@ -44,6 +48,8 @@ class DependencyTracker:
         self._assignees: dict[IssueRef, tuple[Login, ...]] = {}
         self._said: dict[IssueRef, _Said] = {}
         self._cycles: dict[IssueRef, set[_Cycle]] = {}
+        # The canonical names of repositories, by the names they were given later.
+        self._aliases: dict[str, str] = {}
 
     # what an actor calls ----------------------------------------------------------------------
 
@@ -85,13 +91,32 @@ class DependencyTracker:
                     self._note_assignees(facts)
                 return touched
             case IssueParsed(ref=ref, text_key=text_key, metadata=metadata):
-                return self.graph.parse(ref, text_key, metadata.blocked_by, metadata.blocks)
+                blocked_by = self._meant(ref, metadata.blocked_by)
+                return self.graph.parse(ref, text_key, blocked_by, self._meant(ref, metadata.blocks))
             case IssueDeleted(ref=ref):
                 self._assignees.pop(ref, None)
                 self._said.pop(ref, None)
                 return self.graph.delete(ref)
+            case RepositoryMoved(canonical=canonical, current=current):
+                return self._move(current.lower(), canonical)
             case _:
                 return frozenset()
+
+    def _move(self, name: str, canonical: str) -> frozenset[IssueRef]:
+        if name == canonical:
+            self._aliases.pop(name, None)
+            return frozenset()
+        self._aliases[name] = canonical
+        return self.graph.move(name, canonical)
+
+    def _meant(self, own: IssueRef, refs: Iterable[IssueRef]) -> tuple[IssueRef, ...]:
+        """The issues a text means; one that names its own repository was read under that very name."""
+        return tuple(
+            ref
+            if ref.repo == own.repo or ref.repo not in self._aliases
+            else IssueRef(self._aliases[ref.repo], ref.number)
+            for ref in refs
+        )
 
     def _note_assignees(self, facts: IssueFacts) -> None:
         if facts.state == "open" and facts.assignees:
@@ -147,6 +172,7 @@ class DependencyTracker:
             verdict.open_blockers,
             verdict.unknown_blockers,
             verdict.cycle,
+            verdict.hidden_blockers,
         )
 
     def _remember(self, cycle: _Cycle) -> None:
@@ -171,6 +197,7 @@ class DependencyTracker:
             "cycles": [
                 [str(ref) for ref in cycle] for cycle in sorted(set().union(*self._cycles.values()))
             ],
+            "aliases": dict(sorted(self._aliases.items())),
         }
 
     @classmethod
@@ -184,22 +211,24 @@ class DependencyTracker:
             tracker.restore(_said(*row))
         for refs in plain["cycles"]:
             tracker._remember(_refs(refs))
+        tracker._aliases = dict(plain["aliases"])
         return tracker
 
 
 def _plain(said: _Said) -> list[Any]:
     if isinstance(said, IssueUnblocked):
-        lists = [said.satisfied]
+        hidden, lists = None, [said.satisfied]
     else:
-        lists = [said.open_blockers, said.unknown_blockers, said.cycle]
-    return [str(said.ref), said.text_key, said.parsed, *([str(ref) for ref in refs] for refs in lists)]
+        hidden, lists = said.hidden_blockers, [said.open_blockers, said.unknown_blockers, said.cycle]
+    plain = [[str(ref) for ref in refs] for refs in lists]
+    return [str(said.ref), said.text_key, said.parsed, hidden, *plain]
 
 
-def _said(ref: str, text_key: str, parsed: bool, *lists: list[str]) -> _Said:
+def _said(ref: str, text_key: str, parsed: bool, hidden: int | None, *lists: list[str]) -> _Said:
     own, refs = IssueRef.parse(ref), [_refs(each) for each in lists]
-    if len(refs) == 1:
+    if hidden is None:
         return IssueUnblocked(own, text_key, parsed, refs[0])
-    return IssueBlocked(own, text_key, parsed, *refs)
+    return IssueBlocked(own, text_key, parsed, refs[0], refs[1], refs[2], hidden)
 
 
 def _refs(plain: list[str]) -> tuple[IssueRef, ...]:

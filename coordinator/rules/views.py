@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from coordinator.rules.context import ContextUsage
-from coordinator.rules.events import Metadata
+from coordinator.rules.events import CommandGiven, CommandRefused, Metadata
 from coordinator.rules.ids import AgentName, IssueRef, Login, RunId
 
 __all__ = ["AgentView", "IssuePage", "IssueView", "RunView"]
@@ -32,7 +32,14 @@ class IssueView:
     """One issue, why it is where it is, and when that will be looked at again (None: on an event).
 
     `state` is one of ignored, waiting, blocked, ready, running, parked, done, closed. `reason` is a
-    reason code of `assess`, `evidence` the same in words.
+    reason code of `assess`, `evidence` the same in words. `repo_name` is the repository's present
+    name as the forge spells it; `names` has the present names, by canonical ones, of those named in
+    blockers and cycle. `agents` are all that are configured, `pinned` is the one a person asked for
+    and `estimated_by` the person whose estimate `metadata` holds.
+
+    `run_phase` is assigned, working, compacting, rotating, parked, withdrawing or ended, and None as
+    long as there was no run; of one that is over, `session` is its last. `fill_percent` is the share of
+    the usable window when it was last told, rounded to ten so that it seldom changes.
     """
 
     issue: IssueRef
@@ -56,6 +63,16 @@ class IssueView:
     rotations: int
     peak_tokens: int
     updated_at: datetime
+    hidden_blockers: int = 0
+    repo_name: str = ""
+    names: tuple[tuple[str, str], ...] = ()
+    agents: tuple[AgentName, ...] = ()
+    pinned: AgentName | None = None
+    estimated_by: Login | None = None
+    run_phase: str | None = None
+    session: int | None = None
+    fill_percent: int | None = None
+    last_command: CommandGiven | CommandRefused | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,10 @@ from typing import Literal, assert_never
 from coordinator.rules.events import (
     AgentObserved,
     AgentStatus,
+    AssigneeWritten,
+    CommandGiven,
+    CommandRefused,
+    CommentWritten,
     CompactionEnded,
     CompactionStarted,
     CycleBroken,
@@ -25,6 +29,9 @@ from coordinator.rules.events import (
     IssueObserved,
     IssueParsed,
     IssueUnblocked,
+    LabelsWritten,
+    Metadata,
+    RepositoryMoved,
     RotationStarted,
     RunEnded,
     RunParked,
@@ -35,6 +42,7 @@ from coordinator.rules.events import (
 from coordinator.rules.fleet import Fleet
 from coordinator.rules.freshness import merge
 from coordinator.rules.ids import AgentName, DeliveryId, IssueRef, Login, RunId
+from coordinator.rules.told import Told
 
 __all__ = ["AgentRecord", "IssueRecord", "RunRecord", "World"]
 
@@ -46,7 +54,11 @@ RunPhase = Literal["assigned", "working", "parked", "withdrawing", "ended"]
 
 @dataclass(slots=True)
 class RunRecord:
-    """The newest run of an issue. `ended` is None while it goes on."""
+    """The newest run of an issue. `ended` is None while it goes on.
+
+    `doing` is what its agent is about beside the work, "" for nothing. `context_tokens` is the fill of
+    its context when last told, None while nothing is known of the present session.
+    """
 
     dispatched: IssueDispatched
     phase: RunPhase = "assigned"
@@ -55,6 +67,8 @@ class RunRecord:
     sessions: int = 1
     compactions: int = 0
     peak_tokens: int = 0
+    doing: Literal["", "compacting", "rotating"] = ""
+    context_tokens: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -65,7 +79,8 @@ class RunRecord:
 class IssueRecord:
     """One issue. `away_at` and `closed_at` are the newest instants at which the forge showed it with
     none of our logins assigned, and closed: what makes a later assignment or reopening a new wish.
-    `cause` is the newest delivery that touched the issue."""
+    `cause` is the newest delivery that touched the issue. `written` are the logins we assigned
+    ourselves, and whether the forge has shown them since. `told` is what people have told us."""
 
     ref: IssueRef
     facts: IssueFacts | None = None
@@ -78,15 +93,28 @@ class IssueRecord:
     run: RunRecord | None = None
     assessed: IssueAssessed | None = None
     cause: DeliveryId | None = None
+    written: dict[Login, bool] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
 
     @property
     def parsed(self) -> IssueParsed | None:
         """The metadata of the current text, if it has been read."""
         return self.parses.get(self.facts.text_key) if self.facts is not None else None
 
+    @property
+    def metadata(self) -> Metadata | None:
+        """What the issue needs: as read from its text, or as a person said."""
+        return self.told.over(self.parsed.metadata) if self.parsed is not None else None
+
     def ours(self, logins: frozenset[Login]) -> tuple[Login, ...]:
-        """Those of our logins the issue is assigned to, sorted."""
-        return tuple(login for login in self.facts.assignees if login in logins) if self.facts else ()
+        """Those of our logins somebody else assigned the issue to, sorted."""
+        return self.wished(self.facts, logins) if self.facts is not None else ()
+
+    def wished(self, facts: IssueFacts, logins: frozenset[Login]) -> tuple[Login, ...]:
+        """The same of any view of the issue."""
+        return tuple(
+            login for login in facts.assignees if login in logins and login not in self.written
+        )
 
 
 @dataclass(slots=True)
@@ -109,6 +137,8 @@ class World:
         self.logins = fleet.logins
         self.issues: dict[IssueRef, IssueRecord] = {}
         self.agents = {spec.name: AgentRecord(spec.name) for spec in fleet.agents}
+        # What a repository is called now, by its canonical name, as the forge spells it.
+        self.names: dict[str, str] = {}
 
     def issue(self, ref: IssueRef) -> IssueRecord:
         return self.issues.setdefault(ref, IssueRecord(ref))
@@ -141,29 +171,57 @@ class World:
                 return self._phase(run, "withdrawing", reason)
             case RunEnded():
                 return self._ended(event)
-            case CompactionEnded(run=run):
-                self._progress(run, compactions=event.compactions, peak=event.before_tokens)
+            case CompactionStarted() | CompactionEnded() | RotationStarted() | SessionRotated():
+                self._progress(event)
                 return ()
-            case SessionRotated(run=run):
-                self._progress(run, sessions=event.to_session)
+            case CommandGiven(ref=ref) | CommandRefused(ref=ref):
+                record = self.issue(ref)
+                record.told = record.told.hear(event)
+                return (ref,)
+            case AssigneeWritten():
+                return self._assigned(event)
+            case RepositoryMoved(canonical=canonical, current=current):
+                self.names[canonical] = current
                 return ()
-            case CompactionStarted() | RotationStarted() | CycleFound() | CycleBroken():
+            case CycleFound() | CycleBroken() | CommentWritten() | LabelsWritten():
                 return ()
             case _:
                 assert_never(event)
 
     def _observed(self, event: IssueObserved) -> tuple[IssueRef, ...]:
-        record = self.issue(event.facts.ref)
+        record, seen = self.issue(event.facts.ref), event.facts
         old = record.facts
-        record.facts = facts = merge(old, event.facts)
+        # Found when it was read, after all: what was known of it before no longer counts.
+        is_back = record.deleted and seen.read_at is not None
+        record.deleted = record.deleted and not is_back
+        record.facts = facts = seen if is_back else merge(old, seen)
         if old is None or (facts.text_key != old.text_key and event.by not in self.logins):
             record.signal_text_key = facts.text_key
-        seen = event.facts
-        if self.logins.isdisjoint(seen.assignees):
+        self.names[seen.ref.repo] = seen.repo_name or self.names.get(seen.ref.repo, seen.ref.repo)
+        if facts is seen:
+            self._look_for_written(record, seen)
+        if not record.wished(seen, self.logins):
             record.away_at = _newest(record.away_at, seen.updated_at)
         if seen.state == "closed":
             record.closed_at = _newest(record.closed_at, seen.updated_at)
         return (facts.ref,)
+
+    def _assigned(self, event: AssigneeWritten) -> tuple[IssueRef, ...]:
+        record = self.issue(event.ref)
+        facts = record.facts
+        record.written[event.login] = facts is not None and event.login in facts.assignees
+        if facts is not None and not record.ours(self.logins):
+            record.away_at = _newest(record.away_at, facts.updated_at)
+        return (event.ref,)
+
+    @staticmethod
+    def _look_for_written(record: IssueRecord, seen: IssueFacts) -> None:
+        """A login we assigned that was there and is gone was taken off: who puts it back means it."""
+        for login, was_seen in list(record.written.items()):
+            if login in seen.assignees:
+                record.written[login] = True
+            elif was_seen:
+                del record.written[login]
 
     def _parsed(self, event: IssueParsed) -> tuple[IssueRef, ...]:
         record = self.issue(event.ref)
@@ -210,12 +268,25 @@ class World:
         record.peak_tokens = event.peak_tokens
         return (event.run.issue,)
 
-    def _progress(self, run: RunId, *, sessions: int = 1, compactions: int = 0, peak: int = 0) -> None:
-        record = self.issue(run.issue).run
-        if record is not None and record.is_open and record.dispatched.run == run:
-            record.sessions = max(record.sessions, sessions)
-            record.compactions = max(record.compactions, compactions)
-            record.peak_tokens = max(record.peak_tokens, peak)
+    def _progress(
+        self, event: CompactionStarted | CompactionEnded | RotationStarted | SessionRotated
+    ) -> None:
+        record = self.issue(event.run.issue).run
+        if record is None or not record.is_open or record.dispatched.run != event.run:
+            return
+        match event:
+            case CompactionStarted(usage=usage):
+                record.doing, record.context_tokens = "compacting", usage.predicted_tokens
+            case CompactionEnded():
+                record.doing, record.context_tokens = "", event.after_tokens
+                record.compactions = max(record.compactions, event.compactions)
+                record.peak_tokens = max(record.peak_tokens, event.before_tokens)
+            case RotationStarted(usage=usage):
+                record.doing = "rotating"
+                record.context_tokens = None if usage is None else usage.predicted_tokens
+            case _:
+                record.doing, record.context_tokens = "", None
+                record.sessions = max(record.sessions, event.to_session)
 
 
 def _newest(old: datetime | None, new: datetime) -> datetime:

@@ -6,6 +6,7 @@ from typing import Any
 
 from coordinator.rules.events import (
     AgentObserved,
+    CommandGiven,
     IssueBlocked,
     IssueFacts,
     IssueObserved,
@@ -14,9 +15,11 @@ from coordinator.rules.events import (
     Metadata,
     RunEnded,
     RunOutcome,
+    Verb,
 )
 from coordinator.rules.fleet import AgentSpec, Fleet
 from coordinator.rules.ids import AgentName, IssueRef, Login, RunId
+from coordinator.rules.views import IssueView
 
 T0 = datetime(2026, 7, 14, 10, 0, 0, tzinfo=UTC)
 POOL = Login("coder-bot")
@@ -82,6 +85,39 @@ def blocked(number: int, *by: int, **fields: Any) -> IssueBlocked:
 
 def up(name: str, **fields: Any) -> AgentObserved:
     base = AgentObserved(AgentName(name), "idle", 200_000, 200_000)
+    return replace(base, **fields)
+
+
+def given(number: int, comment_id: int, verb: Verb, **fields: Any) -> CommandGiven:
+    by = Login(fields.pop("by", "maria"))
+    return CommandGiven(ref(number), comment_id, by, verb, fields.pop("at", at(0)), **fields)
+
+
+def view(number: int = 1, **fields: Any) -> IssueView:
+    base = IssueView(
+        issue=ref(number),
+        title="A title",
+        html_url="",
+        state="ready",
+        reason="ready",
+        evidence="it fits",
+        next_check_at=None,
+        assignees=(POOL,),
+        priority=3,
+        metadata=metadata(),
+        parsed_by="rules",
+        open_blockers=(),
+        unknown_blockers=(),
+        cycle=(),
+        agent=None,
+        run=None,
+        dispatches=0,
+        compactions=0,
+        rotations=0,
+        peak_tokens=0,
+        updated_at=at(0),
+        repo_name="Acme/Widgets",
+    )
     return replace(base, **fields)
 
 

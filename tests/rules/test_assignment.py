@@ -1,6 +1,7 @@
 """Who gets an issue, and what is said when nobody does."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -290,3 +291,36 @@ def test_an_explanation_names_ten_agents_and_counts_the_rest() -> None:
     assert isinstance(waits, Wait)
     assert waits.evidence.count("slots taken") == 10
     assert waits.evidence.endswith("; and 2 more")
+
+
+# pinned -----------------------------------------------------------------------------------------
+
+
+def pinned(name: str, **fields: Any) -> AssignmentRequest:
+    return replace(ask(**fields), pinned_agent=AgentName(name))
+
+
+def test_a_pinned_agent_gets_it_whoever_is_assigned_and_however_hard() -> None:
+    """A person's word beats the price, the assignee and the difficulty, and the evidence says so."""
+    cheap, dear = agent("a"), agent("b", difficulty="easy", model="claude-opus-5")
+    answer = pick(replace(pinned("b", difficulty="hard"), assignees=(Login("a-login"),)), cheap, dear)
+    assert isinstance(answer, Choice)
+    assert answer.agent == "b"
+    assert answer.evidence.startswith("b, as a person asked: ")
+
+
+def test_a_pinned_agent_that_cannot_have_it_parks_the_issue() -> None:
+    """Its window is no matter of opinion, and one that is configured no more never comes."""
+    small = pick(pinned("a", estimate=150_000), agent("a"), agent("b", usable=1_000_000))
+    assert isinstance(small, NoFit)
+    assert small.reason == "pinned_agent_too_large"
+    gone = pick(pinned("z"), agent("a"))
+    assert isinstance(gone, NoFit)
+    assert (gone.reason, gone.evidence.split(",")[0]) == ("pinned_agent_gone", "z")
+
+
+def test_a_pinned_agent_that_is_busy_is_waited_for() -> None:
+    """Nobody else takes its place."""
+    answer = pick(pinned("a"), agent("a", running=1), agent("b"))
+    assert isinstance(answer, Wait)
+    assert answer.reason == "no_free_slot"

@@ -40,6 +40,9 @@ observations = st.builds(
         [AT, AT + timedelta(seconds=1), AT.astimezone(timezone(timedelta(hours=2)))]
     ),
     closed_at=st.sampled_from([None, AT]),
+    read_at=st.sampled_from([None, AT, AT + timedelta(milliseconds=1)]),
+    native_blockers=st.sampled_from([None, (), (IssueRef("acme/widgets", 2),)]),
+    hidden_blockers=st.sampled_from([0, 1]),
 )
 
 
@@ -56,6 +59,21 @@ def test_newest_first_then_the_usual_end_of_a_burst() -> None:
         replace(FACTS, state="closed", closed_at=AT),
         replace(FACTS, state="closed", closed_at=later),
         replace(FACTS, updated_at=later),
+    ]
+    for older, newer in pairwise(rising):
+        assert freshness(older) < freshness(newer)
+        assert merge(older, newer) is newer
+        assert merge(newer, older) is newer
+
+
+def test_within_a_second_the_read_sent_last_is_the_truth() -> None:
+    """A read beats every payload of the same second, a later read the earlier one; time beats both."""
+    first = replace(FACTS, read_at=AT + timedelta(seconds=60))
+    rising = [
+        replace(FACTS, state="closed", assignees=(ONE, TWO)),
+        first,
+        replace(FACTS, read_at=AT + timedelta(seconds=60, microseconds=1)),
+        replace(FACTS, updated_at=AT + timedelta(seconds=1)),
     ]
     for older, newer in pairwise(rising):
         assert freshness(older) < freshness(newer)

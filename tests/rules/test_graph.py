@@ -134,6 +134,60 @@ def test_changes_return_who_may_have_changed() -> None:
     assert graph.delete(ref(3)) == frozenset()
 
 
+def test_the_forges_own_dependencies_block() -> None:
+    """What the forge keeps counts beside what texts state, and goes when a newer read lacks it."""
+    graph = graph_of(replace(seen(1, by=[2]), native_blockers=refs(2, 3)), seen(2), seen(3))
+    assert graph.verdict(ref(1)).open_blockers == refs(2, 3)
+    assert graph.observe(replace(seen(1, at=1), native_blockers=())) == {ref(1)}
+    assert graph.verdict(ref(1)).open_blockers == ()
+
+
+def test_the_forge_may_keep_an_issue_as_its_own_blocker() -> None:
+    """It accepts a dependency of an issue on itself: the smallest of circles."""
+    graph = graph_of(replace(seen(1), native_blockers=refs(1)))
+    assert graph.verdict(ref(1)).open_blockers == refs(1)
+    assert graph.cycle(ref(1)) == refs(1)
+
+
+def test_what_is_hidden_blocks() -> None:
+    """A blocker we may not see counts as open until the forge shows none."""
+    graph = graph_of(replace(seen(1), hidden_blockers=2))
+    assert graph.verdict(ref(1)).is_blocked
+    assert graph.verdict(ref(1)).hidden_blockers == 2
+    again = DependencyGraph.load(json.loads(json.dumps(graph.dump())))
+    assert again.verdict(ref(1)) == graph.verdict(ref(1))
+    graph.observe(seen(1, at=1))
+    assert not graph.verdict(ref(1)).is_blocked
+    graph.observe(replace(seen(1, at=2), hidden_blockers=1))
+    graph.delete(ref(1))
+    assert not graph.verdict(ref(1)).is_blocked
+
+
+def test_a_moved_repository_is_meant_by_its_new_name() -> None:
+    """References made before the move was told of turn to the issues that are known, all kinds."""
+    new = tuple(IssueRef("acme/gadgets", number) for number in (5, 6, 7, 8))
+    waiting = replace(seen(1), blocked_by=(new[0],), blocks=(new[1],), native_blockers=(new[2],))
+    graph = graph_of(seen(5), seen(7, state="closed"), waiting, seen(9, by=[5]))
+    graph.parse(ref(1), "k", (new[3],), ())
+    assert graph.move("acme/gadgets", "acme/widgets") == {ref(1), ref(6), new[1]}
+    verdict = graph.verdict(ref(1))
+    assert (verdict.open_blockers, verdict.unknown_blockers, verdict.satisfied) == (
+        refs(5),
+        refs(8),
+        refs(7),
+    )
+    assert graph.verdict(ref(6)).open_blockers == refs(1)
+    assert graph.move("acme/gadgets", "acme/widgets") == frozenset()
+
+
+def test_references_to_a_repository_that_was_seen_stay() -> None:
+    """A name under which issues are filed means those, whoever is called so later."""
+    other = replace(seen(5), ref=IssueRef("acme/gadgets", 5))
+    graph = graph_of(other, replace(seen(1), blocked_by=(other.ref,)))
+    assert graph.move("acme/gadgets", "acme/widgets") == frozenset()
+    assert graph.verdict(ref(1)).open_blockers == (other.ref,)
+
+
 # parses -----------------------------------------------------------------------------------------
 
 
@@ -186,8 +240,8 @@ def test_old_texts_are_forgotten_in_the_end() -> None:
 # deletion ---------------------------------------------------------------------------------------
 
 
-def test_the_deleted_never_come_back() -> None:
-    """After a deletion a late observation or parse changes nothing, and its edges are gone."""
+def test_the_deleted_do_not_come_back_by_payloads() -> None:
+    """After a deletion a late payload or parse changes nothing, and its edges are gone."""
     graph = graph_of(seen(1), seen(2, by=[3], blocks=[1]), seen(3))
     graph.parse(ref(2), "k", refs(4), ())
     graph.delete(ref(2))
@@ -195,6 +249,17 @@ def test_the_deleted_never_come_back() -> None:
     assert graph.parse(ref(2), "k", (), refs(1)) == frozenset()
     assert not graph.verdict(ref(1)).is_blocked
     assert graph.verdict(ref(2)) == Verdict(ref(2), "deleted")
+
+
+def test_a_deleted_issue_that_was_read_is_back_with_its_parse() -> None:
+    """A read brings the issue back, older stamp or not, and a text parsed meanwhile counts."""
+    graph = graph_of(seen(1, by=[2]), seen(2, at=9, text="old"))
+    graph.delete(ref(2))
+    graph.parse(ref(2), "k", refs(4), ())
+    found = replace(seen(2, at=3), read_at=AT)
+    assert graph.observe(found) == set(refs(1, 2))
+    assert graph.verdict(ref(1)).open_blockers == refs(2)
+    assert graph.verdict(ref(2)) == Verdict(ref(2), "open", "k", parsed=True, unknown_blockers=refs(4))
 
 
 def test_mere_hearsay_is_forgotten() -> None:

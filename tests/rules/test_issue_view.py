@@ -1,10 +1,35 @@
 """Issues as the faces show them: the words of `assess`, in pages."""
 
-from coordinator.rules.events import IssueAssessed, IssueDispatched
-from coordinator.rules.ids import AgentName, RunId
+from coordinator.rules.context import ContextUsage
+from coordinator.rules.events import (
+    AgentObserved,
+    CommandRefused,
+    CompactionEnded,
+    CompactionStarted,
+    Event,
+    IssueAssessed,
+    IssueDispatched,
+    RepositoryMoved,
+    RotationStarted,
+    RunParked,
+    RunStarted,
+    SessionRotated,
+)
+from coordinator.rules.ids import AgentName, IssueRef, Login, RunId
 from coordinator.rules.issue_view import page_of, view_of
 from coordinator.rules.world import World
-from tests.rules.builders import at, blocked, fleet, observed, parsed, ref, unblocked, up
+from tests.rules.builders import (
+    at,
+    blocked,
+    ended,
+    fleet,
+    given,
+    observed,
+    parsed,
+    ref,
+    unblocked,
+    up,
+)
 
 
 def world() -> World:
@@ -56,3 +81,65 @@ def test_pages_can_be_filtered_and_widened() -> None:
     everything = page_of(world(), after=None, limit=9, state=None, every=True)
     assert [view.issue.number for view in blocked_ones.issues] == [5]
     assert [view.issue.number for view in everything.issues] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_view_shows_the_run_and_its_context() -> None:
+    """Phase and session follow what the monitor tells; the fill comes in steps of ten percent."""
+    made, run = world(), RunId(ref(1), 3)
+    name = AgentName("sonnet-1")
+
+    def shown() -> tuple[str | None, int | None, int | None]:
+        view = view_of(ref(1), made)
+        assert view is not None
+        return view.run_phase, view.session, view.fill_percent
+
+    assert shown() == ("assigned", 1, None)
+    usage = ContextUsage(100_000, 55_000, 0, 3_000, 200_000, at(1))
+    steps: list[tuple[Event, tuple[str, int, int | None]]] = [
+        (RunStarted(run, name, 1), ("working", 1, None)),
+        (CompactionStarted(run, name, 1, usage), ("compacting", 1, 80)),
+        (CompactionEnded(run, name, 1, 158_000, 41_000, True, compactions=1), ("working", 1, 20)),
+        (RotationStarted(run, name, 1, "full", usage), ("rotating", 1, 80)),
+        (RotationStarted(run, name, 1, "full", None), ("rotating", 1, None)),
+        (SessionRotated(run, name, 1, 2, "h"), ("working", 2, None)),
+        (CompactionStarted(run, name, 2, usage), ("compacting", 2, 80)),
+        (RunParked(run, name, "asks"), ("parked", 2, 80)),
+    ]
+    for event, expected in steps:
+        made.apply(event)
+        assert shown() == expected
+    made.apply(AgentObserved(name, "idle"))
+    assert shown() == ("parked", 2, None), "of an unknown window no share can be told"
+    made.apply(up("sonnet-1"))
+    made.apply(ended(1, 3, "sonnet-1"))
+    assert shown() == ("ended", 2, None)
+
+
+def test_a_view_names_things_as_they_are_called_now() -> None:
+    """The present names of the issue's own repository and of those that block it."""
+    made = World(fleet())
+    other = IssueRef("acme/api", 3)
+    made.apply(observed(1, repo_name="Acme/Widgets"))
+    made.apply(observed(3, ref=other, assignees=()))
+    made.apply(blocked(1, open_blockers=(other,), cycle=(ref(1),), hidden_blockers=2))
+    made.apply(RepositoryMoved(9, "acme/api", "New/API"))
+    made.apply(observed(4, ref=IssueRef("acme/api", 4), assignees=()))
+    view = view_of(ref(1), made)
+    assert view is not None
+    assert view.repo_name == "Acme/Widgets"
+    assert view.names == (("acme/api", "New/API"), ("acme/widgets", "Acme/Widgets"))
+    assert (view.hidden_blockers, view.run_phase, view.session) == (2, None, None)
+
+
+def test_a_view_shows_what_people_said() -> None:
+    """The agent they pinned, the estimate they gave, and the last thing that was answered."""
+    made = world()
+    made.apply(given(2, 5, "assign", agent=AgentName("sonnet-1")))
+    made.apply(given(2, 6, "estimate", tokens=70_000, difficulty="hard"))
+    made.apply(CommandRefused(ref(2), 7, Login("maria"), "no", "assign"))
+    view = view_of(ref(2), made)
+    assert view is not None
+    assert view.metadata is not None
+    assert (view.metadata.estimated_context_tokens, view.estimated_by) == (70_000, "maria")
+    assert (view.pinned, view.agents) == ("sonnet-1", ("sonnet-1",))
+    assert isinstance(view.last_command, CommandRefused)

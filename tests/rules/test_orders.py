@@ -9,7 +9,9 @@ from coordinator.rules.orders import (
     CompactContext,
     Order,
     ParseIssue,
+    ReadIssue,
     RotateSession,
+    RunCommand,
     StartRun,
 )
 from tests.rules.builders import ref
@@ -32,6 +34,12 @@ def test_keys_tell_effects_apart() -> None:
         RotateSession(RUN, NAME, 1, 2, "full", "facts"),
         RotateSession(RUN, NAME, 2, 3, "full", "facts"),
         CancelRun(RUN, NAME, "closed"),
+        ReadIssue(ref(1), 41, "acme/widgets", "delivery", "1"),
+        ReadIssue(ref(1), 41, "acme/widgets", "delivery", "2"),
+        ReadIssue(ref(2), 41, "acme/widgets", "delivery", "1"),
+        RunCommand(ref(1), 41, "acme/widgets", 7),
+        RunCommand(ref(1), 41, "acme/widgets", 8),
+        RunCommand(ref(1), 42, "acme/other", 7),
     ]
     assert len({order.key for order in orders}) == len(orders)
 
@@ -40,6 +48,9 @@ def test_the_same_effect_has_the_same_key_whatever_its_words() -> None:
     """Title, reason and facts do not make another effect."""
     assert StartRun(RUN, NAME, "T", "u", "s", 1).key == StartRun(RUN, NAME, "other", "v", "t", 2).key
     assert CancelRun(RUN, NAME, "closed").key == CancelRun(RUN, NAME, "deleted").key
+    assert (
+        RunCommand(ref(1), 41, "acme/widgets", 7).key == RunCommand(ref(1), 41, "acme/gadgets", 7).key
+    )
 
 
 def test_every_kind_is_listed_under_its_own_name() -> None:

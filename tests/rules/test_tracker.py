@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -20,9 +21,11 @@ from coordinator.rules.events import (
     IssueParsed,
     IssueUnblocked,
     Metadata,
+    RepositoryMoved,
 )
 from coordinator.rules.ids import AgentName, IssueRef, Login, RunId
 from coordinator.rules.tracker import DependencyTracker
+from tests.rules.builders import POOL, metadata, observed
 
 AT = datetime(2026, 7, 14, 10, 0, tzinfo=UTC)
 BOT, MARIA = Login("coder-bot"), Login("maria")
@@ -142,6 +145,10 @@ def test_what_left_our_concern_is_not_judged() -> None:
     assert tracker.step(seen(1, by=[2], at=4)) == ()
     assert tracker.step(IssueDeleted(ref(1))) == ()
     assert tracker.concerned() == ()
+    late = seen(1, by=[2], at=5)
+    assert tracker.step(late) == ()
+    read = replace(late.facts, read_at=late.facts.updated_at)
+    assert tracker.step(replace(late, facts=read)) == (free(1, 2),)
 
 
 def test_a_circle_is_named_and_its_end_too() -> None:
@@ -317,3 +324,55 @@ def test_a_restart_anywhere_says_nothing_twice(history: list[Event], snapshot: i
     assert known(restarted) == known(steady)
     for event in history[crash:]:
         assert restarted.step(event) == steady.step(event)
+
+
+# repositories and what the forge keeps -----------------------------------------------------------
+
+
+def test_what_a_reader_found_follows_a_move() -> None:
+    """A parse that names a repository by its new name means the issues known by the old one."""
+    tracker = DependencyTracker(frozenset({POOL}))
+    moved = RepositoryMoved(41, "acme/widgets", "Acme/Gadgets")
+    new = IssueRef("acme/gadgets", 2)
+    own = IssueRef("acme/api", 1)
+    for event in (observed(2, assignees=()), observed(1, ref=own, text_key="k"), moved):
+        tracker.step(event)
+    read = IssueParsed(
+        own, "k", metadata(blocked_by=(new,), blocks=(IssueRef("acme/api", 7),)), "rules"
+    )
+    [said] = tracker.step(read)
+    assert isinstance(said, IssueBlocked)
+    assert said.open_blockers == (ref(2),)
+    again = DependencyTracker.load(json.loads(json.dumps(tracker.dump())), tracker.logins)
+    assert again.dump() == tracker.dump()
+
+
+def test_a_move_told_late_changes_the_verdict() -> None:
+    """An edge to a name nobody knew blocks as unknown, until it turns out whose name that is."""
+    tracker = DependencyTracker(frozenset({POOL}))
+    new = IssueRef("acme/gadgets", 2)
+    tracker.step(observed(2, assignees=(), state="closed"))
+    [before] = tracker.step(observed(1, blocked_by=(new,)))
+    assert isinstance(before, IssueBlocked)
+    assert before.unknown_blockers == (new,)
+    [after] = tracker.step(RepositoryMoved(41, "acme/widgets", "Acme/Gadgets"))
+    assert after == IssueUnblocked(ref(1), "text-1", False, (ref(2),))
+
+
+def test_a_name_that_means_itself_again_is_no_alias() -> None:
+    """A repository that came back, or another that took the name, is meant by its own name."""
+    tracker = DependencyTracker(frozenset({POOL}))
+    for current in ("acme/gadgets", "acme/widgets"):
+        tracker.step(RepositoryMoved(41, "acme/widgets", current))
+    tracker.step(RepositoryMoved(42, "acme/gadgets", "acme/gadgets"))
+    assert tracker.dump()["aliases"] == {}
+
+
+def test_hidden_blockers_are_said_and_remembered() -> None:
+    """The verdict counts them, and a restart from a snapshot says nothing twice."""
+    tracker = DependencyTracker(frozenset({POOL}))
+    [said] = tracker.step(observed(1, hidden_blockers=2))
+    assert isinstance(said, IssueBlocked)
+    assert said.hidden_blockers == 2
+    again = DependencyTracker.load(json.loads(json.dumps(tracker.dump())), tracker.logins)
+    assert again.catch_up() == ()

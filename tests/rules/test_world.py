@@ -12,6 +12,7 @@ from coordinator.rules.events import (
     CycleFound,
     Event,
     IssueAssessed,
+    IssueDeleted,
     IssueDispatched,
     RotationStarted,
     RunStarted,
@@ -107,6 +108,17 @@ def test_parses_are_bounded_but_the_current_one_stays() -> None:
     record = world.issue(ref(1))
     assert record.parsed is not None
     assert len(record.parses) == MAX_PARSES
+
+
+def test_a_deleted_issue_is_back_only_when_it_was_read() -> None:
+    """A late payload leaves it deleted; a read brings it back as it was read, however old its stamp."""
+    world = world_of(observed(1, updated=9), IssueDeleted(ref(1)), observed(1, updated=10))
+    assert assess(ref(1), world).reason == "deleted"
+    world.apply(observed(1, updated=3, read_at=at(50), text_key="restored"))
+    record = world.issue(ref(1))
+    assert record.facts is not None
+    assert (record.deleted, record.facts.text_key) == (False, "restored")
+    assert assess(ref(1), world).reason == "parsing"
 
 
 def test_events_about_unknown_agents_and_the_rest_touch_nothing() -> None:

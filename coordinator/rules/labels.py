@@ -1,0 +1,119 @@
+"""The labels we put on issues, as people see them in lists: which agent, and where the issue stands.
+
+All of ours are scoped and exclusive: a forge then keeps one of each scope on an issue by itself.
+Whatever else is on an issue is none of our business.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from coordinator.rules.views import IssueView
+
+__all__ = [
+    "AGENT_SCOPE",
+    "STATE_SCOPE",
+    "LabelDiff",
+    "LabelSpec",
+    "diff",
+    "foreign_labels",
+    "is_ours",
+    "spec_of",
+    "wanted",
+]
+
+STATE_SCOPE = "coordinator/"
+AGENT_SCOPE = "agent/"
+
+# Legible with the forges' white or black text alike; red is kept for what waits for a person.
+_COLORS = {
+    "coordinator/ready": "0e8a16",
+    "coordinator/blocked": "fbca04",
+    "coordinator/running": "1d76db",
+    "coordinator/parked": "bfbfbf",
+    "coordinator/needs-human": "d93f0b",
+}
+_DESCRIPTIONS = {
+    "coordinator/ready": "All it waits for is an agent with a free slot",
+    "coordinator/blocked": "Waits for other issues to be closed",
+    "coordinator/running": "An agent works on it",
+    "coordinator/parked": "Held back by a person or by circumstances; see the comment",
+    "coordinator/needs-human": "Goes on only when a person decides; see the comment",
+}
+# Dark enough for white text, far apart on the colour circle, none of them a colour of a state.
+_AGENT_COLORS = ("5319e7", "006b75", "8a2be2", "0052cc", "7b4b94", "1f6f8b", "4b6584", "6a3d9a")
+
+# Parked for want of somebody's decision; the other reasons to park were a person's own.
+_BY_PERSON = frozenset({"parked_by_person"})
+# A forge refuses longer names.
+_MAX_LABEL_CHARS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSpec:
+    """A label as it should be created; `color` is six hex digits without "#"."""
+
+    name: str
+    color: str
+    description: str
+    exclusive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LabelDiff:
+    """What to add and to remove, each sorted."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.add or self.remove)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a label is one that we alone put on and take off."""
+    return name.startswith((STATE_SCOPE, AGENT_SCOPE))
+
+
+def foreign_labels(names: Iterable[str]) -> tuple[str, ...]:
+    """The labels that are not ours, in their order: only those are news."""
+    return tuple(name for name in names if not is_ours(name))
+
+
+def wanted(view: IssueView) -> tuple[str, ...]:
+    """Which of our labels the issue should carry, sorted; none when it does not concern us now."""
+    state = _state_label(view)
+    if state is None:
+        return ()
+    agent = f"{AGENT_SCOPE}{view.agent}" if view.agent is not None else ""
+    holds_run = view.state == "running" or view.reason == "run_parked"
+    shows_agent = holds_run and 0 < len(agent) <= _MAX_LABEL_CHARS
+    return tuple(sorted({state, agent} if shows_agent else {state}))
+
+
+def diff(wanted_names: Iterable[str], present: Iterable[str]) -> LabelDiff:
+    """What is to be done so that exactly the wanted ones of ours are on the issue."""
+    ours, want = {name for name in present if is_ours(name)}, set(wanted_names)
+    return LabelDiff(tuple(sorted(want - ours)), tuple(sorted(ours - want)))
+
+
+def spec_of(name: str) -> LabelSpec:
+    """How a label of ours is made when the repository has none of that name."""
+    if name in _COLORS:
+        return LabelSpec(name, _COLORS[name], _DESCRIPTIONS[name])
+    agent = name.removeprefix(AGENT_SCOPE)
+    digest = blake2b(agent.encode("utf-8", "replace"), digest_size=1).digest()[0]
+    color = _AGENT_COLORS[digest % len(_AGENT_COLORS)]
+    return LabelSpec(name, color, "The agent that has the issue")
+
+
+def _state_label(view: IssueView) -> str | None:
+    match view.state:
+        case "ready" | "running":
+            return f"{STATE_SCOPE}{view.state}"
+        case "blocked":
+            return f"{STATE_SCOPE}{'needs-human' if view.cycle else 'blocked'}"
+        case "parked":
+            return f"{STATE_SCOPE}{'parked' if view.reason in _BY_PERSON else 'needs-human'}"
+        case _:
+            return None

@@ -1,0 +1,72 @@
+"""Which labels we put on an issue, how they look, and that nobody else's are touched."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coordinator.rules.ids import AgentName
+from coordinator.rules.labels import LabelDiff, diff, foreign_labels, is_ours, spec_of, wanted
+from tests.rules.builders import ref, view
+
+SONNET = AgentName("sonnet-1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "labels"),
+    [
+        ({"state": "ready"}, ("coordinator/ready",)),
+        ({"state": "ready", "agent": SONNET}, ("coordinator/ready",)),
+        ({"state": "running", "agent": SONNET}, ("agent/sonnet-1", "coordinator/running")),
+        ({"state": "running", "agent": AgentName("x" * 60)}, ("coordinator/running",)),
+        ({"state": "blocked", "reason": "open_blocker"}, ("coordinator/blocked",)),
+        ({"state": "blocked", "cycle": (ref(1), ref(2))}, ("coordinator/needs-human",)),
+        ({"state": "parked", "reason": "parked_by_person"}, ("coordinator/parked",)),
+        ({"state": "parked", "reason": "no_agent_fits"}, ("coordinator/needs-human",)),
+        ({"state": "parked", "reason": "run_failed", "agent": SONNET}, ("coordinator/needs-human",)),
+        (
+            {"state": "parked", "reason": "run_parked", "agent": SONNET},
+            ("agent/sonnet-1", "coordinator/needs-human"),
+        ),
+        ({"state": "waiting"}, ()),
+        ({"state": "ignored"}, ()),
+        ({"state": "done", "agent": SONNET}, ()),
+        ({"state": "closed", "agent": SONNET}, ()),
+    ],
+)
+def test_the_state_decides(fields: dict[str, Any], labels: tuple[str, ...]) -> None:
+    """One state label while the issue concerns us, and the agent's while it has the issue."""
+    assert wanted(view(**fields)) == labels
+
+
+names = st.sampled_from(
+    ["bug", "priority/1", "coordinator/ready", "coordinator/blocked", "agent/a", "agent/b", "Agent/c"]
+)
+
+
+@given(st.sets(names), st.sets(names.filter(is_ours)))
+def test_only_ours_are_touched(present: set[str], want: set[str]) -> None:
+    """After the difference is made exactly the wanted ones of ours are there, others as before."""
+    found = diff(want, present)
+    after = (present | set(found.add)) - set(found.remove)
+    assert {name for name in after if is_ours(name)} == want
+    assert foreign_labels(sorted(after)) == foreign_labels(sorted(present))
+    assert not diff(want, after)
+    assert bool(found) == (found != LabelDiff())
+
+
+def test_labels_are_made_with_colours() -> None:
+    """Every label is exclusive, described and coloured; an agent's colour never changes."""
+    specs = [
+        spec_of(f"coordinator/{state}")
+        for state in ("ready", "blocked", "running", "parked", "needs-human")
+    ]
+    assert len({spec.color for spec in specs}) == len(specs)
+    mine = spec_of("agent/sonnet-1")
+    assert mine == spec_of("agent/sonnet-1")
+    for spec in (*specs, mine, spec_of("agent/\udcff")):
+        assert spec.exclusive
+        assert spec.description
+        assert int(spec.color, 16) >= 0
+        assert len(spec.color) == 6

@@ -12,9 +12,13 @@ from pathlib import Path
 
 import trio
 
+from coordinator.actors.dependency_tracker import DependencyTracker as Tracker
+from coordinator.actors.dispatcher import Dispatcher
+from coordinator.actors.parser import Parser
+from coordinator.actors.router import Router
 from coordinator.edges.journal import Commit, Draft, OrderClosed, OrderDraft, Snapshot
 from coordinator.edges.journal_sqlite import SqliteJournal
-from coordinator.edges.snapshot_wire import dump_facts, dump_parses, dump_world
+from coordinator.edges.snapshot_wire import dump_known, dump_parses, dump_world
 from coordinator.rules.context import ContextUsage
 from coordinator.rules.events import (
     CompactionEnded,
@@ -85,7 +89,7 @@ class _States:
     def snapshots(self) -> dict[str, bytes]:
         newest = list(self.parses.values())[-_CACHED_PARSES:]
         return {
-            "router": dump_facts(self.known.facts, self.known.deleted),
+            "router": dump_known(self.known.save()),
             "parser": dump_parses(newest),
             "dependency-tracker": json.dumps(self.tracker.dump()).encode(),
             "dispatcher": dump_world(self.world),
@@ -141,8 +145,10 @@ async def _write(journal: SqliteJournal, step: Step) -> None:
 
 async def _save(journal: SqliteJournal, states: _States) -> int:
     head = journal.head("events")
+    versions = {each.name: each.snapshot_version for each in (Router, Parser, Tracker, Dispatcher)}
     for actor, state in states.snapshots().items():
-        await journal.commit(Commit(actor=actor, at=_START, snapshot=Snapshot(head, 1, state)))
+        snapshot = Snapshot(head, versions[actor], state)
+        await journal.commit(Commit(actor=actor, at=_START, snapshot=snapshot))
     return head
 
 

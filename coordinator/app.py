@@ -1,6 +1,6 @@
-"""The composition root: every part is made here, and the tree is on one screen.
+"""The composition root: the tree on one screen, run until it is told to stop.
 
-Nothing below this file knows how the parts fit together, and nothing above it makes any.
+Nothing below this file knows how the parts (`parts.py`) fit together.
 """
 
 import gc
@@ -9,30 +9,23 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 import trio
 
 from coordinator import __version__
-from coordinator.actors.clocks import SteadyClock, utc_now
-from coordinator.actors.coroner import Coroner
 from coordinator.actors.dependency_tracker import DependencyTracker
 from coordinator.actors.dispatcher import Dispatcher
-from coordinator.actors.idle import Scribe, Sweeper
 from coordinator.actors.monitor import Monitor
 from coordinator.actors.parser import Parser
 from coordinator.actors.router import Router
+from coordinator.actors.scribe import Scribe
+from coordinator.actors.sweeper import Sweeper
 from coordinator.config import Settings
-from coordinator.edges.driver_external import ExternalDriver
-from coordinator.edges.driver_rehearsal import RehearsalDriver
 from coordinator.edges.drivers import Driver
 from coordinator.edges.journal import Journal
-from coordinator.edges.journal_sqlite import SqliteJournal
-from coordinator.edges.transcript import Transcript
 from coordinator.errors import (
     JournalCorrupt,
     JournalInUse,
@@ -40,8 +33,11 @@ from coordinator.errors import (
     JournalUnavailable,
     SettingsError,
 )
+from coordinator.parts import Parts, make_parts
 from coordinator.rules.fleet import AgentSpec
+from coordinator.rules.write_queue import WritingPace
 from coordinator.runtime import (
+    BlockedReport,
     ChildSpec,
     CrashReport,
     DeadLetterReport,
@@ -53,15 +49,11 @@ from coordinator.runtime import (
     supervisor,
     task,
 )
-from coordinator.web.app import web_server
 from coordinator.web.context import WebContext
-from coordinator.web.limits import Limits
 from coordinator.web.server import WebServer
+from coordinator.web.state import redaction_of
 
-if TYPE_CHECKING:
-    from coordinator.edges.claude import ClaudeClient
-
-__all__ = ["Parts", "Running", "Stopping", "degraded_modes", "driver_of", "serve", "tree_of"]
+__all__ = ["Running", "Stopping", "serve", "tree_of"]
 
 # A parse waits for Claude in a job of its own, so no handler of ours should come near this; a journal
 # that cannot commit pushes it on.
@@ -72,6 +64,9 @@ PIPELINE_SHUTDOWN_S = 10.0
 
 # Beyond what requests in flight may take: closing their sockets.
 WEB_SLACK_S = 1.0
+
+# A forge gives up on a delivery after 5 s: a loop that rests for one is worth a look before that.
+WATCHDOG_S = 1.0
 
 # These say in one line what is wrong and what to do; frames would only bury it.
 EXPLAINED = frozenset(
@@ -84,23 +79,6 @@ GC_THRESHOLDS = (7_000, 20, 50)
 
 # The third signal is somebody who has stopped waiting.
 FORCE_AT = 3
-
-WindowOf = Callable[[str], Awaitable[int | None]]
-
-
-@dataclass(slots=True)
-class Parts:
-    """What the tree is made of; all of it outlives any restart of a child."""
-
-    settings: Settings
-    journal: Journal
-    web: WebServer
-    context: WebContext
-    coroner: Coroner
-    claude: "ClaudeClient | None"
-    window_of: WindowOf
-    drivers: dict[str, Driver]
-    steady: SteadyClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +101,7 @@ def tree_of(parts: Parts) -> ChildSpec:
         task(parts.coroner.serve, id="coroner"),
         supervisor(
             "pipeline",
-            actor(Router, journal, fleet, id="router"),
+            actor(Router, journal, fleet, id="router", forge=parts.forge),
             actor(
                 Parser,
                 journal,
@@ -136,13 +114,40 @@ def tree_of(parts: Parts) -> ChildSpec:
             ),
             actor(DependencyTracker, journal, fleet, id="dependency-tracker"),
             actor(Dispatcher, journal, fleet, id="dispatcher"),
-            child(Scribe, id="scribe"),
-            child(Sweeper, id="sweeper"),
+            *_at_the_forge(parts),
             strategy="one_for_one",
         ),
         dynamic("agents", initial=[_monitor(spec, parts) for spec in fleet.agents]),
         task(parts.web.serve, id="web", shutdown_s=settings.shutdown_timeout_s + WEB_SLACK_S),
         strategy="rest_for_one",
+    )
+
+
+def _at_the_forge(parts: Parts) -> tuple[ChildSpec, ...]:
+    """Who writes to the forge, and who looks for what it did not tell: nobody without a token."""
+    settings, journal, forge = parts.settings, parts.journal, parts.forge
+    if forge is None:
+        return ()
+    actor = partial(child, handler_timeout_s=HANDLER_TIMEOUT_S, shutdown_s=PIPELINE_SHUTDOWN_S)
+    return (
+        actor(
+            Scribe,
+            journal,
+            settings.fleet,
+            forge,
+            id="scribe",
+            write_back=settings.write_back,
+            pace=parts.writing_pace,
+        ),
+        actor(
+            Sweeper,
+            journal,
+            settings.fleet,
+            forge,
+            id="sweeper",
+            repositories=settings.repositories,
+            interval_s=settings.sweep_interval_s,
+        ),
     )
 
 
@@ -165,6 +170,7 @@ async def serve(
     *,
     on_ready: Callable[[Running], Awaitable[None]] | None = None,
     make_driver: Callable[[AgentSpec], Driver] | None = None,
+    writing_pace: WritingPace = WritingPace(),  # noqa: B008 - frozen
 ) -> int:
     """Run until SIGTERM or SIGINT, then stop in order; the exit code.
 
@@ -172,7 +178,7 @@ async def serve(
     came from: SettingsError, JournalError.
     """
     async with AsyncExitStack() as stack:
-        parts = await _parts(settings, stack, make_driver)
+        parts = await make_parts(settings, stack, make_driver, writing_pace)
         async with trio.open_nursery() as nursery:
             stopping = Stopping(nursery.cancel_scope, parts.web)
             await nursery.start(stopping.obey_signals)
@@ -222,7 +228,9 @@ async def _run(
     log = structlog.get_logger()
     async with AsyncExitStack() as opened:
         with _no_collection():
-            tree = await opened.enter_async_context(open_tree(tree_of(parts), hooks=_hooks(parts, log)))
+            tree = await opened.enter_async_context(
+                open_tree(tree_of(parts), hooks=_hooks(parts, log), watchdog_s=WATCHDOG_S)
+            )
         stopping.bind(tree)
         parts.context.tree = tree
         assert parts.web.bound is not None
@@ -248,11 +256,15 @@ def _no_collection() -> Iterator[None]:
 
 
 def _hooks(parts: Parts, log: Any) -> Hooks:
+    tally, redact = parts.context.tally, redaction_of(parts.context)
+
     def bury(report: DeadLetterReport) -> None:
+        tally.dead_letter(report)
         parts.coroner.report(report)
         log.error("dead_letter", actor=report.id, message_kind=type(report.message).__name__)
 
     def crashed(report: CrashReport) -> None:
+        tally.crashed(report)
         known = report.error.type in EXPLAINED
         log.error(
             "actor_crashed",
@@ -261,82 +273,22 @@ def _hooks(parts: Parts, log: Any) -> Hooks:
             phase=report.phase,
             error=report.error.type,
             detail=report.error.message,
+            message=report.message,
+            attempt=report.attempt,
+            budget_left=report.budget_left,
             traceback=None if known else report.traceback,
         )
 
-    return Hooks(crashed=crashed, dead_letter=bury)
+    def blocked(report: BlockedReport) -> None:
+        tally.blocked(report)
+        log.error("event_loop_blocked", actor=report.actor_id, s=report.seconds, stack=report.stack)
 
-
-def driver_of(spec: AgentSpec, claude: "ClaudeClient | None") -> Driver:
-    """The driver the configuration names; `config` has refused any other name."""
-    if spec.driver == "rehearsal":
-        return RehearsalDriver(spec, now_s=trio.current_time, started_at=utc_now())
-    if spec.transcript is None:
-        return ExternalDriver(window_tokens=spec.context.window_tokens)
-    count_tokens = claude.count_tokens if claude is not None else None
-    transcript = Transcript(Path(spec.transcript), model=spec.model, count_tokens=count_tokens)
-    return ExternalDriver(transcript, spec.context.window_tokens)
-
-
-async def _parts(
-    settings: Settings, stack: AsyncExitStack, make_driver: Callable[[AgentSpec], Driver] | None
-) -> Parts:
-    journal = SqliteJournal(settings.journal_path, retention=timedelta(days=settings.retention_days))
-    claude = await _claude(settings, stack)
-    context = WebContext(
-        journal=journal,
-        secrets=tuple(secret.get_secret_value().encode() for secret in settings.webhook_secrets),
-        version=__version__,
-        data_dir=settings.data_dir,
-        now=utc_now,
-        api_token=settings.api_token.get_secret_value() if settings.api_token else None,
-        hidden=settings.secret_values(),
-        degraded=partial(degraded_modes, settings),
-        limits=Limits(
-            max_body_bytes=settings.max_body_bytes,
-            max_connections=settings.max_connections,
-            graceful_s=settings.shutdown_timeout_s,
-        ),
+    return Hooks(
+        handled=tally.handled,
+        restarted=tally.restarted,
+        crashed=crashed,
+        dead_letter=bury,
+        dropped=tally.dropped,
+        blocked=blocked,
+        redact=lambda _id, value: redact(value),
     )
-    web = web_server(context, host=settings.host, port=settings.port)
-    return Parts(
-        settings=settings,
-        journal=journal,
-        web=web,
-        context=context,
-        coroner=Coroner(journal),
-        claude=claude,
-        window_of=claude.window_of if claude is not None else _unknown_window,
-        drivers={
-            spec.name: driver_of(spec, claude) if make_driver is None else make_driver(spec)
-            for spec in settings.fleet.agents
-        },
-        steady=SteadyClock(),
-    )
-
-
-async def _claude(settings: Settings, stack: AsyncExitStack) -> "ClaudeClient | None":
-    if settings.parser == "rules" or settings.anthropic_api_key is None:
-        return None
-    # The SDK takes two seconds and 60 MB to load: only where it is used.
-    from coordinator.edges.claude import ClaudeClient
-
-    key = settings.anthropic_api_key.get_secret_value()
-    return await stack.enter_async_context(ClaudeClient(key, base_url=settings.anthropic_base_url))
-
-
-async def _unknown_window(model: str) -> None:
-    return None
-
-
-def degraded_modes(settings: Settings) -> tuple[str, ...]:
-    """What this configuration goes without, by name, for /health."""
-    modes = {
-        "parser-rules": settings.parser == "rules",
-        "payload-trusted": True,
-        "no-forge-token": settings.gitea_token is None,
-        "scribe-idle": True,
-        "sweeper-idle": True,
-        "no-api-token": settings.api_token is None,
-    }
-    return tuple(name for name, on in modes.items() if on)

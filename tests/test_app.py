@@ -1,24 +1,33 @@
 """The composition root: the tree of the design, drivers by name, and signals as operators mean them."""
 
+import json
 import os
 import signal
+import time
 from pathlib import Path
 
+import httpx
 import pytest
+import structlog
+import structlog.testing
 import trio
 import trio.lowlevel
+from pydantic import SecretStr
 
-from coordinator.app import Running, degraded_modes, driver_of, serve
+from coordinator.actors.messages import ExplainIssue, ListIssues, Wake
+from coordinator.app import WATCHDOG_S, Running, serve
 from coordinator.edges.driver_external import ExternalDriver
 from coordinator.edges.driver_rehearsal import RehearsalDriver
 from coordinator.errors import JournalInUse, SettingsError
+from coordinator.parts import degraded_modes, driver_of
 from coordinator.rules.fleet import AgentSpec
-from coordinator.rules.ids import AgentName, Login
-from tests.test_walk import settings_in
+from coordinator.rules.ids import AgentName, IssueRef, Login
+from tests.fakes.forge import furnish, open_forge
+from tests.test_walk import SECRET, settings_in
 
 TREE = [
     "root", "journal", "coroner", "pipeline", "router", "parser", "dependency-tracker", "dispatcher",
-    "scribe", "sweeper", "agents", "web",
+    "agents", "web",
 ]  # fmt: skip
 
 
@@ -32,6 +41,31 @@ async def test_the_tree_is_the_one_of_the_design(tmp_path: Path) -> None:
 
     assert await serve(settings_in(tmp_path), on_ready=look) == 0
     assert set(TREE) <= set(seen)
+
+
+async def test_with_a_token_the_tree_has_who_talks_to_the_forge(tmp_path: Path) -> None:
+    """Scribe and sweeper are there only with a forge to talk to, and the router reads it."""
+    seen: dict[str, str] = {}
+
+    async def look(running: Running) -> None:
+        with trio.fail_after(20):
+            while "coordinator-bot" not in str(running.tree.get_state("router")):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        seen.update(running.tree.healthy())
+        await running.tree.stop()
+
+    async with open_forge() as forge:
+        settings = settings_in(tmp_path).model_copy(
+            update={"gitea_url": forge.url, "gitea_token": SecretStr(furnish(forge))}
+        )
+        assert await serve(settings, on_ready=look) == 0
+    assert {name: seen[name] for name in ("scribe", "sweeper")} == {
+        "scribe": "running",
+        "sweeper": "running",
+    }
+    assert not {"no-forge-token", "payload-trusted", "scribe-idle"} & set(degraded_modes(settings))
+    silent = settings.model_copy(update={"write_back": frozenset()})
+    assert "write-back-off" in degraded_modes(silent)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -108,6 +142,57 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         "sweeper-idle",
         "no-api-token",
     }
+
+
+async def test_the_metrics_are_what_the_actors_did(tmp_path: Path) -> None:
+    """The runtime's hooks are counted, and /metrics serves the counts."""
+    served: list[str] = []
+
+    async def scrape(running: Running) -> None:
+        await running.tree.ref("router").cast(Wake())
+        await running.tree.ref("dispatcher").call(ListIssues())
+        async with httpx.AsyncClient(trust_env=False) as client:
+            served.append((await client.get(f"{running.url}/metrics")).text)
+        assert running.tree.hook_failures == 0
+        await running.tree.stop()
+
+    assert await serve(settings_in(tmp_path), on_ready=scrape) == 0
+    assert 'actor_handle_seconds_count{actor="dispatcher"} 0' not in served[0]
+    assert 'actor_wait_seconds_count{actor="dispatcher"}' in served[0]
+    assert "\nevent_loop_blocked_total 0\n" in served[0]
+
+
+async def test_a_secret_in_a_message_is_not_shown(tmp_path: Path) -> None:
+    """What the process was told in confidence is hidden in the runtime's own dump and traces, too."""
+    shown: list[str] = []
+
+    async def look(running: Running) -> None:
+        with running.tree.trace("dispatcher") as trace:
+            await running.tree.ref("dispatcher").call(ExplainIssue(IssueRef(f"acme/{SECRET}", 1)))
+            shown.append((await anext(trace)).message)
+        shown.append(json.dumps(running.tree.dump().find("dispatcher").last_messages[-1].message))
+        await running.tree.stop()
+
+    assert await serve(settings_in(tmp_path), on_ready=look) == 0
+    assert all("ExplainIssue" in text and "[redacted]" in text for text in shown)
+    assert SECRET not in "".join(shown)
+
+
+async def test_a_blocked_loop_is_logged(tmp_path: Path) -> None:
+    """Code that keeps the event loop is named with its stack and counted."""
+    counted: list[int] = []
+
+    async def block(running: Running) -> None:
+        time.sleep(WATCHDOG_S * 1.5)  # noqa: ASYNC251  a loop that does not turn is the subject
+        counted.append(running.context.tally.loop_blocked)
+        await running.tree.stop()
+
+    with structlog.testing.capture_logs() as lines:
+        assert await serve(settings_in(tmp_path), on_ready=block) == 0
+    (line,) = [line for line in lines if line["event"] == "event_loop_blocked"]
+    assert counted == [1]
+    assert line["s"] >= WATCHDOG_S
+    assert line["stack"][-1].startswith("test_app.py:block:")
 
 
 def causes(error: BaseException, kind: type[BaseException]) -> BaseException | None:

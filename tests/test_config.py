@@ -75,6 +75,27 @@ def test_defaults_are_the_documented_ones(load: Load) -> None:
     assert load(**documented) == load()
 
 
+def test_repositories_to_watch_are_named_all_or_those_heard_of(load: Load) -> None:
+    """GITEA_REPOSITORIES is a list of full names, the word all, or nothing."""
+    assert load().repositories == "heard"
+    assert load(GITEA_REPOSITORIES="All").repositories == "all"
+    assert load(GITEA_REPOSITORIES="acme/w, b/c.d").repositories == ("acme/w", "b/c.d")
+
+
+@pytest.mark.parametrize("value", ["acme", "acme/w/x", "acme/w,", "../w", "acme/..", "a b/c"])
+def test_a_repository_that_can_be_none_is_refused(load: Load, value: str) -> None:
+    """A name that is no owner/name, or leads elsewhere in a path, is shown and refused."""
+    assert "expected owner/name" in load.refusal(GITEA_REPOSITORIES=value)
+
+
+def test_what_is_written_back_is_chosen(load: Load) -> None:
+    """WRITE_BACK takes any of three words, or none; another word is refused by name."""
+    assert load().write_back == {"comment", "labels"}
+    assert load(WRITE_BACK="assignee, comment").write_back == {"assignee", "comment"}
+    assert load(WRITE_BACK="none").write_back == frozenset()
+    assert "holds 'everything'" in load.refusal(WRITE_BACK="everything")
+
+
 def test_without_a_file_one_external_agent_bears_the_pools_name(load: Load) -> None:
     """The default fleet is one external agent, and its login is the pool."""
     fleet = load().fleet
@@ -144,6 +165,9 @@ def test_an_empty_secret_hides_nowhere(load: Load, value: str) -> None:
         ("MAX_CONNECTIONS", "0"),
         ("RETENTION_DAYS", "0"),
         ("SHUTDOWN_TIMEOUT_S", "-5"),
+        ("SWEEP_INTERVAL", "0"),
+        ("SWEEP_INTERVAL", "1m"),
+        ("COORDINATOR_PUBLIC_URL", "here"),
     ],
 )
 def test_a_bad_value_is_shown_with_what_was_expected(load: Load, name: str, value: str) -> None:

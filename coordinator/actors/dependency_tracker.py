@@ -15,6 +15,7 @@ class DependencyTracker(Follower):
     """Observations and parses in; `IssueBlocked`, `IssueUnblocked`, `CycleFound`, `CycleBroken` out."""
 
     name = "dependency-tracker"
+    snapshot_version = 2  # an older graph lacks the forge's own dependencies: built anew
 
     def __init__(self, journal: Journal, fleet: Fleet, clock: Clock = utc_now) -> None:
         super().__init__(journal, clock)

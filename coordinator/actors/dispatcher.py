@@ -13,7 +13,7 @@ from coordinator.rules.events import RunEnded
 from coordinator.rules.fleet import Fleet
 from coordinator.rules.ids import IssueRef
 from coordinator.rules.issue_view import page_of, view_of
-from coordinator.rules.orders import ParseIssue
+from coordinator.rules.orders import AgentOrder
 
 __all__ = ["Dispatcher"]
 
@@ -107,11 +107,11 @@ class Dispatcher(Follower):
         ended = [event for event in orphan.events if isinstance(event, RunEnded)]
         for run, agent in [(event.run, event.agent) for event in ended]:
             for stored in self.journal.open_orders(f"agent:{agent}"):
-                if not isinstance(stored.order, ParseIssue) and stored.order.run == run:
+                if isinstance(stored.order, AgentOrder) and stored.order.run == run:
                     yield OrderClosed(stored.id, "withdrawn", "its agent is configured no more")
 
     def _add(self, decision: Decision, output: Output) -> None:
         output.events += [Draft(event, decision.cause) for event in decision.events]
         for order in decision.orders:
-            assert not isinstance(order, ParseIssue)
+            assert isinstance(order, AgentOrder)
             output.opened.append(OrderDraft(order, f"agent:{order.agent}", decision.cause))

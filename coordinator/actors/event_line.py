@@ -9,6 +9,9 @@ from typing import Any
 from coordinator.edges.journal import Stored
 from coordinator.rules.events import (
     AgentObserved,
+    CommandGiven,
+    CommandRefused,
+    CommentWritten,
     CompactionEnded,
     CycleBroken,
     CycleFound,
@@ -18,6 +21,8 @@ from coordinator.rules.events import (
     IssueDispatched,
     IssueObserved,
     IssueParsed,
+    LabelsWritten,
+    RepositoryMoved,
     RunEnded,
     SessionRotated,
 )
@@ -51,7 +56,18 @@ def _who(event: Event) -> dict[str, str]:
 def _what(event: Event) -> dict[str, object]:
     match event:
         case IssueObserved(facts=facts, action=action, source=source):
-            return {"action": action, "state": facts.state, "source": source}
+            told: dict[str, object] = {"action": action, "state": facts.state, "source": source}
+            return told | ({"missed": list(event.missed)} if event.missed else {})
+        case RepositoryMoved(repo_id=repo_id, canonical=canonical, current=current):
+            return {"repo_id": repo_id, "canonical": canonical, "current": current}
+        case (
+            CommandGiven(comment_id=comment, verb=verb) | CommandRefused(comment_id=comment, verb=verb)
+        ):
+            return {"comment": comment, "verb": verb}
+        case CommentWritten(comment_id=comment):
+            return {"comment": comment}
+        case LabelsWritten(labels=labels):
+            return {"labels": list(labels)}
         case IssueParsed(by=by, cost=cost, degraded=degraded):
             ms = round(cost.seconds * 1000)
             return {"by": by, "cost_usd": cost.cost_usd, "ms": ms, "degraded": degraded}

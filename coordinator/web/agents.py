@@ -14,21 +14,18 @@ from coordinator.rules.context import ContextUsage
 from coordinator.rules.ids import AgentName, RunId
 from coordinator.rules.views import AgentView
 from coordinator.web.ask import MONITOR, ask, find, running_tree
+from coordinator.web.asked import AckBody, HistoryQuery, PollQuery, UsageReport
 from coordinator.web.context import WebContext
 from coordinator.web.envelope import Refused
 from coordinator.web.shapes import (
-    AckBody,
     AckedBody,
     AgentBody,
     AgentsBody,
-    HistoryQuery,
     OrderBody,
     OrdersBody,
-    PollQuery,
     RecordedBody,
     SampleBody,
     SamplesBody,
-    UsageReport,
     plain,
 )
 from coordinator.web.views import read_json, read_query, shaped

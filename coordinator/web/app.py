@@ -15,7 +15,9 @@ from coordinator.web.front import ASGIApp, Front
 from coordinator.web.health import health_blueprint
 from coordinator.web.issues import issues_blueprint
 from coordinator.web.letters import letters_blueprint
+from coordinator.web.metrics import metrics_blueprint
 from coordinator.web.openapi import OPERATIONS, document
+from coordinator.web.refresh import refresh_blueprint
 from coordinator.web.server import WebServer, is_loopback
 from coordinator.web.shapes import IndexBody
 from coordinator.web.state import state_blueprint
@@ -27,7 +29,14 @@ __all__ = ["create_app", "web_server"]
 _log = structlog.get_logger(__name__)
 
 _OPEN_PATHS = frozenset(operation.path for operation in OPERATIONS if operation.is_open)
-_SHOWN_IN_INDEX = ("/health", "/state", "/openapi.json", "/api/v1/issues", "/api/v1/agents")
+_SHOWN_IN_INDEX = (
+    "/health",
+    "/state",
+    "/metrics",
+    "/openapi.json",
+    "/api/v1/issues",
+    "/api/v1/agents",
+)
 
 
 def web_server(context: WebContext, *, host: str, port: int) -> WebServer:
@@ -70,10 +79,12 @@ def _quart(context: WebContext) -> QuartTrio:
         _index_blueprint(context),
         health_blueprint(context),
         state_blueprint(context),
+        metrics_blueprint(context),
         issues_blueprint(context),
         agents_blueprint(context),
         letters_blueprint(context),
         backup_blueprint(context),
+        refresh_blueprint(context),
     ):
         app.register_blueprint(blueprint)
     _guard(app, context)

@@ -6,12 +6,12 @@ from coordinator.errors import JournalUnavailable, PayloadInvalid, SenderError
 from coordinator.runtime import ActorDown, ActorRef, Call, CallTimeout, MailboxFull, Tree
 from coordinator.web.context import WebContext
 from coordinator.web.envelope import Refused
+from coordinator.web.tally import MONITOR
 
 __all__ = ["MONITOR", "ask", "find", "running_tree"]
 
 T = TypeVar("T")
 
-MONITOR = "monitor:"
 # An actor answers in milliseconds; five seconds is one that hangs, and a person waits at the other end.
 _ASK_TIMEOUT_S = 5.0
 _RETRY_AFTER = {"retry-after": "2"}

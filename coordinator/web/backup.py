@@ -6,9 +6,10 @@ import trio
 from quart import Blueprint, Response
 
 from coordinator.errors import JournalError
+from coordinator.web.asked import BackupAsked
 from coordinator.web.context import WebContext
 from coordinator.web.envelope import Refused
-from coordinator.web.shapes import BackupAsked, BackupBody
+from coordinator.web.shapes import BackupBody
 from coordinator.web.views import read_json, shaped
 
 __all__ = ["backup_blueprint"]

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import trio
 
+from coordinator.edges.gitea_remote_wire import ForgeHealth
 from coordinator.edges.journal import Journal
 from coordinator.runtime import Tree
 from coordinator.web.counters import Counters
 from coordinator.web.limits import Limits
+from coordinator.web.tally import Tally
 
 __all__ = ["WebContext"]
 
@@ -26,7 +28,8 @@ class WebContext:
 
     `secrets` are the webhook's, newest first; `api_token` is None when none is configured;
     `hidden` are further values that must never leave through /state. `degraded` names what is missing
-    ("no-forge-token"). `now` is the wall clock in UTC.
+    ("no-forge-token"). `forge_health` is the forge client's own view, None without a token. `now` is
+    the wall clock in UTC. `tally` counts what the tree's hooks tell it.
     """
 
     journal: Journal
@@ -38,8 +41,10 @@ class WebContext:
     hidden: tuple[str, ...] = field(default=(), repr=False)
     bind_is_loopback: bool = False
     degraded: Callable[[], tuple[str, ...]] = _not_degraded
+    forge_health: Callable[[], ForgeHealth] | None = None
     limits: Limits = field(default_factory=Limits)
     counters: Counters = field(default_factory=Counters)
+    tally: Tally = field(default_factory=Tally)
     tree: Tree | None = None
     started_at: datetime = field(init=False)
     _polls: set[trio.CancelScope] = field(init=False, default_factory=set)

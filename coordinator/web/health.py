@@ -9,12 +9,13 @@ from coordinator.edges.journal import JournalHealth
 from coordinator.web.ask import MONITOR
 from coordinator.web.context import WebContext
 from coordinator.web.envelope import API_HEADERS
+from coordinator.web.forge import forge_body, forge_modes, sweep_body
 from coordinator.web.shapes import HealthBody
 
 __all__ = ["health_blueprint", "report"]
 
-# "stopped" is a child somebody stopped on purpose, or one that was done.
-_WELL = frozenset({"running", "stopped"})
+# "stopped" is a child somebody stopped on purpose, or one that was done; "suspended" is on purpose.
+_WELL = frozenset({"running", "stopped", "suspended"})
 
 
 def health_blueprint(context: WebContext) -> Blueprint:
@@ -36,13 +37,14 @@ def report(context: WebContext) -> HealthBody:
     components = {id_: status for id_, status in statuses.items() if not id_.startswith(MONITOR)}
     agents = Counter(status for id_, status in statuses.items() if id_.startswith(MONITOR))
     accepted_at = journal.last_accepted_at
+    forge, sweep = forge_body(context), sweep_body(context)
     return HealthBody(
         status=_status(context, components, journal),
         version=context.version,
         uptime_s=round((now - context.started_at).total_seconds(), 3),
         components=components,
         agents=dict(agents),
-        degraded=list(context.degraded()),
+        degraded=[*context.degraded(), *forge_modes(forge, sweep)],
         journal_error=journal.error,
         last_delivery_age_s=None if accepted_at is None else (now - accepted_at).total_seconds(),
         queues=_queues(context, journal),
@@ -56,6 +58,8 @@ def report(context: WebContext) -> HealthBody:
             "unavailable": counters.unavailable,
         },
         connections=counters.connections(),
+        forge=forge,
+        sweep=sweep,
     )
 
 

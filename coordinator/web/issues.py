@@ -6,9 +6,10 @@ from coordinator.actors.messages import ExplainIssue, ListIssues
 from coordinator.edges.journal import Stored
 from coordinator.rules.ids import IssueRef
 from coordinator.web.ask import ask
+from coordinator.web.asked import IssueQuery
 from coordinator.web.context import WebContext
 from coordinator.web.envelope import Refused
-from coordinator.web.shapes import EventBody, IssueBody, IssueQuery, IssuesBody, IssueSummary, plain
+from coordinator.web.shapes import EventBody, IssueBody, IssuesBody, IssueSummary, plain
 from coordinator.web.views import read_query, shaped
 
 __all__ = ["event_body", "issues_blueprint"]

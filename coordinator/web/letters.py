@@ -6,9 +6,10 @@ from coordinator.actors.messages import Reconsider
 from coordinator.edges.journal import StoredDeadLetter
 from coordinator.errors import JournalError, JournalUnavailable
 from coordinator.web.ask import find
+from coordinator.web.asked import LettersQuery
 from coordinator.web.context import WebContext
 from coordinator.web.envelope import Refused
-from coordinator.web.shapes import DeadLetterBody, DeadLettersBody, LettersQuery
+from coordinator.web.shapes import DeadLetterBody, DeadLettersBody
 from coordinator.web.views import read_query, shaped
 
 __all__ = ["letters_blueprint"]

@@ -6,29 +6,33 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from coordinator.web.shapes import (
+from coordinator.web.asked import (
     AckBody,
+    BackupAsked,
+    HistoryQuery,
+    IssueQuery,
+    LettersQuery,
+    PollQuery,
+    RefreshAsked,
+    StateQuery,
+    UsageReport,
+)
+from coordinator.web.shapes import (
     AckedBody,
     AgentBody,
     AgentsBody,
-    BackupAsked,
     BackupBody,
     DeadLetterBody,
     DeadLettersBody,
     ErrorBody,
     HealthBody,
-    HistoryQuery,
     IndexBody,
     IssueBody,
-    IssueQuery,
     IssuesBody,
-    LettersQuery,
     OrdersBody,
-    PollQuery,
     RecordedBody,
+    RefreshBody,
     SamplesBody,
-    StateQuery,
-    UsageReport,
     WebhookBody,
 )
 
@@ -63,7 +67,10 @@ _PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method on one path; `answers` maps the statuses of success to their models."""
+    """One method on one path. `is_text`: it answers in plain text. Without `answer`: any object.
+
+    `status` is that of success; unless `needs_body`, the body may be left out.
+    """
 
     method: str
     path: str
@@ -73,7 +80,10 @@ class Operation:
     body: type[BaseModel] | None = None
     errors: tuple[int, ...] = ()
     is_open: bool = False
+    is_text: bool = False
     also_answers: tuple[int, ...] = field(default=())
+    status: int = 200
+    needs_body: bool = True
 
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -93,6 +103,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "get", "/state", "The tree of actors as it is now", None, query=StateQuery, errors=(404,)
     ),
     Operation("get", "/state/schema", "The JSON Schema of /state", None),
+    Operation("get", "/metrics", "Counts for Prometheus", None, is_text=True),
     Operation("get", "/openapi.json", "This document", None),
     Operation(
         "get", "/api/v1/issues", "Issues and why they are where they are", IssuesBody, IssueQuery,
@@ -129,6 +140,10 @@ OPERATIONS: tuple[Operation, ...] = (
         errors=(404, 409),
     ),
     Operation(
+        "post", "/api/v1/refresh", "Look for missed deliveries now", RefreshBody, body=RefreshAsked,
+        errors=(404, 409, 415, 422), status=202, needs_body=False,
+    ),
+    Operation(
         "post", "/api/v1/backup", "Copy the journal while running", BackupBody, body=BackupAsked,
         errors=(409, 415, 422),
     ),
@@ -160,7 +175,10 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "security": [] if operation.is_open else [{"token": []}],
     }
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": _json(_ref(operation.body))}
+        described["requestBody"] = {
+            "required": operation.needs_body,
+            "content": _json(_ref(operation.body)),
+        }
     if operation.path == "/webhook/gitea":
         described["requestBody"] = {"required": True, "content": _json({"type": "object"})}
         described["parameters"] += _WEBHOOK_HEADERS
@@ -182,9 +200,10 @@ def _responses(operation: Operation) -> dict[str, Any]:
     guarded = () if operation.is_open else (401, 403)
     errors = sorted({*_ANY_REQUEST, *operation.errors, *guarded} - {*operation.also_answers})
     success = {"type": "object"} if operation.answer is None else _ref(operation.answer)
+    content = {"text/plain": {"schema": {"type": "string"}}} if operation.is_text else _json(success)
     answers = {
-        str(status): {"description": operation.summary, "content": _json(success)}
-        for status in (200, *operation.also_answers)
+        str(status): {"description": operation.summary, "content": content}
+        for status in (operation.status, *operation.also_answers)
     }
     return answers | {
         str(status): {"description": _ERRORS[status], "content": _json(_ref(ErrorBody))}

@@ -1,4 +1,4 @@
-"""The JSON of the API, as pydantic models: read from our own values, and published as OpenAPI.
+"""The JSON of the API's answers, as pydantic models made of our own values, published as OpenAPI.
 
 Refs and runs are written as text ("owner/name#12", "owner/name#12@3"), instants as ISO 8601 in UTC.
 """
@@ -6,133 +6,45 @@ Refs and runs are written as text ("owner/name#12", "owner/name#12@3"), instants
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-
-from coordinator.web.envelope import Refused
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 __all__ = [
-    "AckBody",
     "AckedBody",
     "AgentBody",
     "AgentsBody",
-    "BackupAsked",
     "BackupBody",
     "DeadLetterBody",
     "DeadLettersBody",
     "ErrorBody",
     "ErrorDetail",
     "EventBody",
+    "ForgeBody",
     "HealthBody",
-    "HistoryQuery",
     "IndexBody",
     "IssueBody",
-    "IssueQuery",
     "IssueSummary",
     "IssuesBody",
-    "LettersQuery",
     "MetadataBody",
     "OrderBody",
     "OrdersBody",
-    "PollQuery",
     "RecordedBody",
+    "RefreshBody",
     "RunBody",
     "SampleBody",
     "SamplesBody",
-    "StateQuery",
+    "SweepBody",
     "UsageBody",
-    "UsageReport",
     "WebhookBody",
-    "parse_json",
-    "parse_query",
     "plain",
 ]
 
 _AsText = Annotated[str, BeforeValidator(str)]
-# No model has a window of a billion tokens; larger numbers are somebody's mistake.
-_Tokens = Annotated[int, Field(ge=0, le=1_000_000_000)]
-_MAX_TEXT_CHARS = 2_000
-# A handoff is written by a model with some thousand tokens of output.
-_MAX_HANDOFF_CHARS = 100_000
-_MAX_ID = 2**63 - 1
-
-Asked = TypeVar("Asked", bound=BaseModel)
 
 
 class _Shape(BaseModel):
     model_config = ConfigDict(from_attributes=True)
-
-
-class _Asked(BaseModel):
-    """What a client sends: unknown fields are its mistake, numbers are not guessed from text."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _Query(BaseModel):
-    """Query parameters: text by nature, so numbers are read from it."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-# requests ---------------------------------------------------------------------------------------
-
-
-class IssueQuery(_Query):
-    after: Annotated[str | None, Field(description="the last issue of the page before")] = None
-    limit: Annotated[int, Field(ge=1, le=500)] = 100
-    state: Annotated[str | None, Field(max_length=20)] = None
-    every: Annotated[bool, Field(description="also issues that do not concern us")] = False
-
-
-class HistoryQuery(_Query):
-    since: AwareDatetime | None = None
-    limit: Annotated[int, Field(ge=1, le=5000)] = 500
-
-
-class LettersQuery(_Query):
-    actor: Annotated[str | None, Field(max_length=200)] = None
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
-
-
-class StateQuery(_Query):
-    actor: Annotated[str | None, Field(description="the id of one actor")] = None
-
-
-class PollQuery(_Query):
-    wait_s: Annotated[float, Field(ge=0, le=60, description="how long to wait for an order")] = 0
-    after: Annotated[
-        int, Field(ge=0, le=2**63 - 1, description="only orders with an id above this one")
-    ] = 0
-
-
-class UsageReport(_Asked):
-    """One reading of the agent's context window: the last single main-thread model request."""
-
-    run: Annotated[str | None, Field(max_length=300)] = None
-    session: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
-    input_tokens: _Tokens
-    cache_read_tokens: _Tokens = 0
-    cache_creation_tokens: _Tokens = 0
-    output_tokens: _Tokens = 0
-    window_tokens: _Tokens | None = None
-    at_turn_boundary: bool = False
-
-
-class AckBody(_Asked):
-    """An answer to an order."""
-
-    status: Literal["accepted", "done", "failed"]
-    detail: Annotated[str, Field(max_length=_MAX_TEXT_CHARS)] = ""
-    handoff: Annotated[str | None, Field(max_length=_MAX_HANDOFF_CHARS)] = None
-    after_tokens: _Tokens | None = None
-
-
-class BackupAsked(_Asked):
-    """`path` is a plain file name inside DATA_DIR/backups; a name with the time is made without one."""
-
-    path: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = None
 
 
 # answers ----------------------------------------------------------------------------------------
@@ -160,8 +72,43 @@ class WebhookBody(_Shape):
     reason: str | None = None
 
 
+class ForgeBody(_Shape):
+    """How the forge fares: `state` is that of the circuit breaker, "closed" when all is well. `version`
+    and `product` are null until it was reached; `reads_pending` issues are still to be read there.
+    `reads_failing` repositories cannot be read; /state names them with the reason."""
+
+    state: Literal["closed", "open", "half-open"]
+    product: str | None
+    version: str | None
+    last_error: str | None
+    retry_in_s: float | None
+    requests: int
+    reads_pending: int
+    reads_failing: int
+
+
+class SweepBody(_Shape):
+    """The search for what the webhooks missed: so far `missed`, by cause. `failing` repositories are
+    named in the sweeper's state; `problem` is why there is no sweep at all."""
+
+    last_at: datetime | None
+    took_s: float | None
+    next_in_s: float | None
+    repositories: int
+    failing: int
+    problem: str | None
+    missed: dict[str, int]
+
+
+class RefreshBody(_Shape):
+    """How many repositories are swept now."""
+
+    repositories: int
+
+
 class HealthBody(_Shape):
-    """`components` are all but the agents' monitors, of which `agents` counts the statuses."""
+    """`components` are all but the agents' monitors, of which `agents` counts the statuses. Without a
+    forge token there is neither `forge` nor `sweep`."""
 
     status: Literal["ok", "starting", "failing"]
     version: str
@@ -177,6 +124,8 @@ class HealthBody(_Shape):
     rejected: int
     deliveries: dict[str, int]
     connections: dict[str, int]
+    forge: ForgeBody | None = None
+    sweep: SweepBody | None = None
 
 
 class UsageBody(_Shape):
@@ -239,6 +188,9 @@ class MetadataBody(_Shape):
 
 
 class IssueSummary(_Shape):
+    """`repo_name` is what the repository is called now. `pinned` is the agent and `estimated_by` the
+    person behind the estimate that commands in comments have set. `fill_percent` is rounded to ten."""
+
     issue: _AsText
     title: str
     html_url: str
@@ -260,6 +212,13 @@ class IssueSummary(_Shape):
     rotations: int
     peak_tokens: int
     updated_at: datetime
+    repo_name: str = ""
+    hidden_blockers: int = 0
+    pinned: str | None = None
+    estimated_by: str | None = None
+    run_phase: str | None = None
+    session: int | None = None
+    fill_percent: int | None = None
 
 
 class IssuesBody(_Shape):
@@ -339,31 +298,7 @@ class BackupBody(_Shape):
     size_bytes: int
 
 
-# reading ----------------------------------------------------------------------------------------
-
-
-def parse_json(model: type[Asked], body: bytes) -> Asked:
-    """The request body, or Refused: 400 for what is no JSON, 422 with the field that is wrong."""
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as invalid:
-        raise _refusal(invalid) from None
-
-
-def parse_query(model: type[Asked], query: Mapping[str, str]) -> Asked:
-    """The query parameters, or Refused (422) with the one that is wrong."""
-    try:
-        return model.model_validate(query)
-    except ValidationError as invalid:
-        raise _refusal(invalid) from None
-
-
-def _refusal(invalid: ValidationError) -> Refused:
-    first = invalid.errors(include_url=False, include_context=False, include_input=False)[0]
-    if first["type"] == "json_invalid":
-        return Refused(400, "malformed_json", "the body is not valid JSON")
-    field = ".".join(map(str, first["loc"])) or "body"
-    return Refused(422, "invalid_request", f"{field}: {first['msg']}", field=field)
+# writing ----------------------------------------------------------------------------------------
 
 
 def plain(value: object) -> object:

@@ -10,12 +10,12 @@ from typing import Any
 from quart import Blueprint, Response
 
 from coordinator.web.ask import running_tree
+from coordinator.web.asked import StateQuery
 from coordinator.web.context import WebContext
 from coordinator.web.envelope import Answer, Refused
-from coordinator.web.shapes import StateQuery
 from coordinator.web.views import read_query, respond
 
-__all__ = ["SCHEMA_PATH", "Redaction", "state_blueprint"]
+__all__ = ["SCHEMA_PATH", "Redaction", "redaction_of", "state_blueprint"]
 
 SCHEMA_PATH = "/state/schema"
 _SCHEMA = json.loads((Path(__file__).parent / "state_schema.json").read_text())
@@ -30,7 +30,7 @@ _MAX_TEXT_CHARS = 2_000
 
 def state_blueprint(context: WebContext) -> Blueprint:
     blueprint = Blueprint("state", __name__)
-    redact = Redaction(_secrets(context))
+    redact = redaction_of(context)
 
     @blueprint.get("/state")
     async def show_state() -> Response:
@@ -96,6 +96,7 @@ def _picture(context: WebContext, actor_id: str | None) -> dict[str, Any]:
         raise Refused(404, "not_found", f"there is no actor named {actor_id[:100]!r}") from None
 
 
-def _secrets(context: WebContext) -> list[str]:
+def redaction_of(context: WebContext) -> Redaction:
+    """What hides everything this process was told in confidence."""
     held = [secret.decode(errors="replace") for secret in context.secrets]
-    return [*held, *context.hidden, *([context.api_token] if context.api_token else [])]
+    return Redaction([*held, *context.hidden, *([context.api_token] if context.api_token else [])])

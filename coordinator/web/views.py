@@ -3,8 +3,8 @@
 from pydantic import BaseModel
 from quart import Response, request
 
+from coordinator.web.asked import Asked, parse_json, parse_query
 from coordinator.web.envelope import API_HEADERS, Answer, Refused
-from coordinator.web.shapes import Asked, parse_json, parse_query
 
 __all__ = ["read_json", "read_query", "respond", "shaped"]
 
@@ -13,10 +13,10 @@ def respond(answer: Answer) -> Response:
     return Response(answer.encode(), answer.status, {**API_HEADERS, **answer.headers})
 
 
-def shaped(model: type[BaseModel], value: object) -> Response:
-    """A 200 with the value in the model's shape; what does not fit it is our own error."""
+def shaped(model: type[BaseModel], value: object, *, status: int = 200) -> Response:
+    """An answer with the value in the model's shape; what does not fit it is our own error."""
     body = model.model_validate(value).model_dump_json().encode()
-    return Response(body, 200, dict(API_HEADERS))
+    return Response(body, status, dict(API_HEADERS))
 
 
 async def read_json(model: type[Asked]) -> Asked:

@@ -8,8 +8,8 @@ from coordinator.rules.events import (
     IssueBlocked,
     IssueUnblocked,
 )
+from tests.actors.router.test_router import find
 from tests.actors.stage import Stage, stage
-from tests.actors.test_router import find
 from tests.rules.builders import observed, parsed, ref
 
 

@@ -1,6 +1,7 @@
 """One log line per event: ids, codes and numbers, never a title, a summary or a handoff."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +13,10 @@ from coordinator.rules.context import ContextUsage
 from coordinator.rules.events import (
     EVENT_TYPES,
     AgentObserved,
+    AssigneeWritten,
+    CommandGiven,
+    CommandRefused,
+    CommentWritten,
     CompactionEnded,
     CompactionStarted,
     CycleBroken,
@@ -20,13 +25,15 @@ from coordinator.rules.events import (
     IssueAssessed,
     IssueDeleted,
     IssueDispatched,
+    LabelsWritten,
+    RepositoryMoved,
     RotationStarted,
     RunParked,
     RunStarted,
     SessionRotated,
     WithdrawalRequested,
 )
-from coordinator.rules.ids import AgentName, DeliveryId, RunId
+from coordinator.rules.ids import AgentName, DeliveryId, Login, RunId
 from tests.rules.builders import at, blocked, ended, observed, parsed, ref, unblocked, up
 
 SECRET = "s3cr3t words of the issue"
@@ -54,6 +61,13 @@ EVENTS: list[Event] = [
     SessionRotated(RUN, NAME, 1, 2, SECRET),
     RunParked(RUN, NAME, SECRET),
     ended(1, 1, "sonnet-1"),
+    replace(observed(1, title=SECRET), source="sweep", missed=("closed",)),
+    RepositoryMoved(41, "acme/widgets", "acme/gadgets"),
+    CommandGiven(ref(1), 7, Login("maria"), "park", at(0), reason=SECRET),
+    CommandRefused(ref(1), 8, Login("maria"), SECRET),
+    CommentWritten(ref(1), 9, "digest"),
+    LabelsWritten(ref(1), ("coordinator/ready",)),
+    AssigneeWritten(ref(1), Login("bot")),
 ]
 
 
@@ -66,7 +80,7 @@ def test_a_line_names_the_event_and_holds_no_text(event: Event) -> None:
     [line] = lines
     assert (line["seq"], line["delivery"]) == (7, "d1")
     assert SECRET not in json.dumps(line)
-    if not isinstance(event, AgentObserved | CycleFound | CycleBroken):
+    if not isinstance(event, AgentObserved | CycleFound | CycleBroken | RepositoryMoved):
         assert line["issue"] == "acme/widgets#1"
 
 

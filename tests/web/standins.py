@@ -20,8 +20,10 @@ from coordinator.actors.messages import (
     ListIssues,
     Reconsider,
     Recorded,
+    Refresh,
     ReportUsage,
 )
+from coordinator.edges.gitea_remote_wire import BreakerState, ForgeHealth
 from coordinator.edges.journal_sqlite import SqliteJournal
 from coordinator.errors import JournalUnavailable, PayloadInvalid, SenderError
 from coordinator.rules.context import ContextUsage
@@ -41,6 +43,7 @@ __all__ = [
     "Hang",
     "Running",
     "deliver",
+    "forge_health",
     "running",
     "sign",
     "utc_now",
@@ -144,6 +147,56 @@ class Listener(Actor):
         return {"seen": self.seen}
 
 
+class Sweeper(Actor):
+    """Watches three repositories, one of them by the name acme/widgets."""
+
+    async def init(self) -> None:
+        self.asked: list[str | None] = []
+
+    async def handle(self, message: Refresh) -> int:
+        self.asked.append(message.repo)
+        known = {None: 3, "acme/widgets": 1}
+        return known.get(message.repo, 0)
+
+    def inspect(self) -> object:
+        return {
+            "repositories": 3,
+            "failing": {"acme/secret": "404: not found"},
+            "problem": None,
+            "last_at": _AT.isoformat(),
+            "took_s": 1.5,
+            "next_in_s": 58.5,
+            "asked": self.asked,
+        }
+
+
+class Router(Actor):
+    """Has found two closes that nobody told of."""
+
+    async def handle(self, message: Cast) -> None:
+        return None
+
+    def inspect(self) -> object:
+        return {"missed": {"closed": 2}, "reads_pending": 4}
+
+
+class Scribe(Actor):
+    """Has obeyed once."""
+
+    async def handle(self, message: Cast) -> None:
+        return None
+
+    def inspect(self) -> object:
+        return {"commands": {"done": 1}, "writes": {"comment": 7}}
+
+
+def forge_health(state: BreakerState = "closed") -> ForgeHealth:
+    """The client's view of a forge that answered."""
+    is_up = state == "closed"
+    retry_in_s, error = (None, "") if is_up else (2.0, "GET /version: connection refused")
+    return ForgeHealth(state, 0 if is_up else 5, error, retry_in_s, 42, "1.27.0", "gitea")
+
+
 def _agent_view() -> AgentView:
     run = RunView(RUN, AgentName(AGENT), "normal", 1, _USAGE, 0.3, 60, 0, 0, "")
     return AgentView(
@@ -183,7 +236,11 @@ async def running(
 ) -> AsyncIterator[Running]:
     """The whole app over a real journal and a small real tree, on a free port."""
     journal = SqliteJournal(tmp_path / "journal.sqlite3")
-    fields: dict[str, Any] = {"api_token": TOKEN, "limits": limits or Limits()} | overrides
+    fields: dict[str, Any] = {
+        "api_token": TOKEN,
+        "limits": limits or Limits(),
+        "forge_health": forge_health,
+    } | overrides
     context = WebContext(
         journal=journal,
         secrets=(SECRET,),
@@ -197,6 +254,9 @@ async def running(
         task(journal.serve, id="journal"),
         child(Dispatcher, id="dispatcher"),
         child(Listener, id="parser"),
+        child(Router, id="router"),
+        child(Sweeper, id="sweeper"),
+        child(Scribe, id="scribe"),
         child(Monitor, id=f"monitor:{AGENT}", shutdown_s=0.1),
         child(Monitor, id="monitor:other", shutdown_s=0.1),
         task(server.serve, id="web"),

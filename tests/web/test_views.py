@@ -6,8 +6,8 @@ from pydantic import BaseModel
 from quart import Response
 from quart_trio import QuartTrio
 
+from coordinator.web.asked import AckBody
 from coordinator.web.envelope import Answer, Refused
-from coordinator.web.shapes import AckBody
 from coordinator.web.views import read_json, respond, shaped
 
 

@@ -183,7 +183,17 @@ def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
-    for command in ("serve", "demo", "state", "explain", "deadletters", "backup", "health"):
+    for command in (
+        "serve",
+        "demo",
+        "hook",
+        "doctor",
+        "state",
+        "explain",
+        "deadletters",
+        "backup",
+        "health",
+    ):
         assert re.search(rf"^    {command}( |$)", text, flags=re.MULTILINE)
     assert "mosaic-coordinator explain acme/widgets#12" in text
     assert "exit codes" in text
@@ -329,6 +339,32 @@ def test_explain_wants_an_issue(capsys: pytest.CaptureFixture[str]) -> None:
     """A ref that is none is refused before anybody is asked."""
     assert main(["explain", "twelve"]) == 1
     assert "expected owner/name#12" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "count", "line"),
+    [
+        (["refresh"], 3, "looking at 3 repositories now"),
+        (["refresh", "--repo", "acme/widgets"], 1, "looking at 1 repository now"),
+    ],
+)
+def test_a_refresh_says_how_many(
+    words: list[str], count: int, line: str, canned: Canned, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sweep begins now, for all or for one; how many repositories that are is printed."""
+    canned.answer("/api/v1/refresh", {"repositories": count}, 202)
+    assert main(words) == 0
+    assert capsys.readouterr().out.strip() == line
+
+
+def test_a_refresh_without_a_token_names_the_setting(
+    canned: Canned, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The coordinator's refusal is the line that is shown."""
+    error = {"error": {"code": "no_forge_token", "message": "set GITEA_TOKEN"}}
+    canned.answer("/api/v1/refresh", error, 503)
+    assert main(["refresh"]) == 1
+    assert "set GITEA_TOKEN" in capsys.readouterr().err
 
 
 def test_dead_letters_are_listed_and_replayed(

@@ -23,7 +23,8 @@ __all__ = ["printable", "show_dead_letters", "show_issue", "show_state"]
 _STATUS_STYLES = {
     "running": "green", "ok": "green", "idle": "green", "done": "green", "ready": "cyan",
     "starting": "yellow", "restarting": "yellow", "waiting": "yellow", "blocked": "yellow",
-    "stopping": "yellow", "parked": "magenta", "crashed": "red", "failed": "red", "stopped": "red",
+    "stopping": "yellow", "suspended": "yellow", "parked": "magenta", "crashed": "red",
+    "failed": "red", "stopped": "red",
 }  # fmt: skip
 _TIMELINE_ROWS = 15
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")

@@ -48,12 +48,17 @@ for real (all settings: README.md, .env.example, coordinator.example.toml):
   export GITEA_URL=https://forge.example.org GITEA_WEBHOOK_SECRET=... ANTHROPIC_API_KEY=...
   mosaic-coordinator serve
 
+into the forge, and whether all is well (both need GITEA_TOKEN):
+  mosaic-coordinator hook install --repo acme/widgets
+  mosaic-coordinator doctor               every finding comes with its remedy
+
 ask a running one:
   mosaic-coordinator state                the supervision tree
   mosaic-coordinator state --actor router
   mosaic-coordinator explain acme/widgets#12
   mosaic-coordinator deadletters          messages that crashed their actor twice
   mosaic-coordinator deadletters replay 7
+  mosaic-coordinator refresh              look for missed webhooks now
   mosaic-coordinator backup --to copy.sqlite3
 
 exit codes: 0 done, 1 the coordinator said no or did not answer, 2 a setting or the journal is unusable
@@ -137,17 +142,29 @@ def _start(arguments: argparse.Namespace) -> int:
 
 def _client(name: str) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
-        from coordinator import cli_client
+        from coordinator.cli import client
 
-        return cli_client.COMMANDS[name](arguments)
+        return client.COMMANDS[name](arguments)
 
     return run
 
 
 def _health(arguments: argparse.Namespace) -> int:
-    from coordinator.cli_health import check_health
+    from coordinator.cli.health import check_health
 
     return check_health(arguments.url, os.environ)
+
+
+def _hook(arguments: argparse.Namespace) -> int:
+    from coordinator.cli.hook import run
+
+    return run(arguments)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from coordinator.cli.doctor import run
+
+    return run(arguments)
 
 
 # arguments --------------------------------------------------------------------------------------
@@ -163,6 +180,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_running(commands)
+    _add_installing(commands)
     _add_asking(commands)
     return parser
 
@@ -193,6 +211,69 @@ def _add_running(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     demo.set_defaults(run=_demo)
 
 
+HOOK_EXAMPLES = """\
+examples:
+  mosaic-coordinator hook install --repo acme/widgets
+  mosaic-coordinator hook install --org acme --url https://coordinator.example.org
+  mosaic-coordinator hook status --repo acme/widgets
+  mosaic-coordinator hook rotate --repo acme/widgets      with GITEA_WEBHOOK_SECRET=NEW,OLD
+  mosaic-coordinator hook remove --all --dry-run
+
+The token needs write:repository for --repo, write:organization for --org, write:admin for --all.
+exit codes: 0 done, 1 refused, or no webhook works, 2 a setting is unusable
+"""
+
+DOCTOR_EXAMPLES = """\
+examples:
+  mosaic-coordinator doctor
+  mosaic-coordinator doctor --repo acme/widgets --prove
+  mosaic-coordinator doctor --json | jq '.findings[] | select(.level == "problem")'
+
+--json: {"version", "is_well", "counts": {"ok", "warning", "problem", "skipped"}, "findings": [
+  {"check", "level", "what", "seen", "expected", "remedy"}]}; texts, "" where there is nothing to say
+exit codes: 0 no problem, 1 a problem
+"""
+
+
+def _add_installing(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The commands that look at the forge."""
+    hook = commands.add_parser(
+        "hook",
+        help="install, show, rotate or remove the webhook in the forge",
+        description="Installs the webhook, or mends it; shows it; gives it the new secret, with both\n"
+        "valid in between; removes it. Other webhooks are left alone.",
+        epilog=HOOK_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    hook.add_argument("action", choices=["install", "status", "rotate", "remove"])
+    place = hook.add_mutually_exclusive_group(required=True)
+    place.add_argument("--repo", metavar="OWNER/REPO", help="the webhook of a repository")
+    place.add_argument("--org", metavar="ORG", help="of an organisation, for all its repositories")
+    place.add_argument("--all", action="store_true", help="of the whole forge")
+    hook.add_argument("--url", help="where the forge is to post (default: from COORDINATOR_PUBLIC_URL)")
+    hook.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
+    hook.set_defaults(run=_hook)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="check settings, forge, webhooks and Claude; every finding has a remedy",
+        description="Checks everything between the forge and the agents, from this machine.",
+        epilog=DOCTOR_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    doctor.add_argument(
+        "--repo", metavar="OWNER/REPO", action="append", default=[], help="look at this one; repeatable"
+    )
+    doctor.add_argument(
+        "--prove",
+        action="store_true",
+        help="also have the forge send a real delivery, by giving an issue a label it has already",
+    )
+    doctor.add_argument("--url", help="where the forge posts (default: from COORDINATOR_PUBLIC_URL)")
+    doctor.add_argument("--json", action="store_true", help="the findings as one JSON object")
+    doctor.set_defaults(run=_doctor)
+
+
 def _add_asking(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The commands that ask a running one."""
     state = _asking(commands, "state", "the supervision tree of a running coordinator")
@@ -206,6 +287,9 @@ def _add_asking(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     letters = _asking(commands, "deadletters", "messages that crashed their actor twice")
     letters.add_argument("action", nargs="?", choices=["list", "replay"], default="list")
     letters.add_argument("id", nargs="?", type=int, help="which one to replay")
+
+    refresh = _asking(commands, "refresh", "look for missed webhooks now")
+    refresh.add_argument("--repo", metavar="OWNER/REPO", help="one repository (default: all watched)")
 
     backup = _asking(commands, "backup", "a consistent copy of the journal, also while it runs")
     backup.add_argument(

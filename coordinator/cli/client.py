@@ -14,10 +14,10 @@ import httpx
 from pydantic import ValidationError
 from rich.console import Console
 
-from coordinator.cli_show import printable, show_dead_letters, show_issue, show_state
+from coordinator.cli.show import printable, show_dead_letters, show_issue, show_state
 from coordinator.config import client_token, journal_path, local_url
 from coordinator.rules.ids import IssueRef
-from coordinator.web.shapes import BackupBody, DeadLettersBody, ErrorBody, IssueBody
+from coordinator.web.shapes import BackupBody, DeadLettersBody, ErrorBody, IssueBody, RefreshBody
 
 __all__ = [
     "COMMANDS",
@@ -26,6 +26,7 @@ __all__ = [
     "run_backup",
     "run_deadletters",
     "run_explain",
+    "run_refresh",
     "run_state",
 ]
 
@@ -127,6 +128,15 @@ def run_deadletters(client: Client, arguments: argparse.Namespace, console: Cons
         return 0
     body = client.ask("GET", "/api/v1/deadletters")
     show_dead_letters(DeadLettersBody.model_validate_json(body).dead_letters, console)
+    return 0
+
+
+def run_refresh(client: Client, arguments: argparse.Namespace, console: Console) -> int:
+    """Have missed webhooks looked for now; what was found shows in /health."""
+    asked = {} if arguments.repo is None else {"repository": arguments.repo}
+    body = RefreshBody.model_validate_json(client.ask("POST", "/api/v1/refresh", sent=asked))
+    many = "1 repository" if body.repositories == 1 else f"{body.repositories} repositories"
+    console.print(f"looking at {many} now")
     return 0
 
 
@@ -250,5 +260,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "state": _asking(run_state),
     "explain": _asking(run_explain),
     "deadletters": _asking(run_deadletters),
+    "refresh": _asking(run_refresh),
     "backup": _asking(run_backup),
 }

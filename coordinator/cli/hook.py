@@ -1,0 +1,111 @@
+"""`mosaic-coordinator hook`: an errand at the forge, from arguments and settings, told step by step."""
+
+import argparse
+import os
+import sys
+import textwrap
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import trio
+
+from coordinator.cli.hook_plan import receiver_url
+from coordinator.cli.hook_steps import SCOPES, Errand, Refusal, run_hook
+from coordinator.config import Settings, load_settings, local_url
+from coordinator.edges.gitea import Forge
+from coordinator.edges.gitea_failures_wire import RetryPace
+from coordinator.edges.gitea_remote_wire import HookScope
+from coordinator.errors import SettingsError
+from coordinator.web.webhook import WEBHOOK_PATH
+
+__all__ = ["local_url_or_none", "receiver_of", "run"]
+
+_LABEL_CHARS = 10
+_WIDTH = 100
+# A person waits: two attempts, then they are told.
+_PACE = RetryPace(attempts=2, min_s=0.5, max_s=1.0)
+_TOTAL_TIMEOUT_S = 12.0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`hook ACTION` as the command line said it."""
+    settings = load_settings(os.environ)
+    errand = _errand(arguments, settings)
+    token = settings.gitea_token
+    if token is None:
+        raise SettingsError(
+            "GITEA_TOKEN is not set, expected an access token of the coordinator's account with the"
+            f" scope {SCOPES[errand.scope[0]]}; make one in the forge under Settings, Applications"
+        )
+
+    async def at_the_forge() -> int:
+        pace, total_s = _PACE, _TOTAL_TIMEOUT_S
+        async with Forge(
+            settings.gitea_url, token.get_secret_value(), pace=pace, total_timeout_s=total_s
+        ) as forge:
+            return await run_hook(arguments.action, errand, forge, _print)
+
+    try:
+        return trio.run(at_the_forge)
+    except Refusal as refusal:
+        sys.stderr.write(f"mosaic-coordinator: {refusal}\n")
+        return 1
+
+
+def _errand(arguments: argparse.Namespace, settings: Settings) -> Errand:
+    url = receiver_of(arguments.url, settings)
+    if url is None:
+        raise SettingsError(
+            "COORDINATOR_PUBLIC_URL is not set, expected the address at which the forge reaches this"
+            " coordinator; set it, or give --url"
+        )
+    return Errand(
+        scope=_scope(arguments),
+        url=url,
+        secrets=tuple(secret.get_secret_value() for secret in settings.webhook_secrets),
+        local_url=local_url_or_none(os.environ),
+        is_dry=arguments.dry_run,
+    )
+
+
+def _scope(arguments: argparse.Namespace) -> HookScope:
+    if arguments.repo:
+        return ("repo", arguments.repo)
+    return ("org", arguments.org) if arguments.org else ("all", "")
+
+
+def receiver_of(given: str | None, settings: Settings) -> str | None:
+    """Where the forge is to post: what was given, or the public URL with our path; None for neither."""
+    if given is not None:
+        _require_url(given)
+    base = given or settings.public_url
+    return None if base is None else receiver_url(base)
+
+
+def local_url_or_none(environ: Mapping[str, str]) -> str | None:
+    """Where the coordinator of this machine answers; None with PORT=0, a port only it knows."""
+    try:
+        return local_url(environ)
+    except SettingsError:
+        return None
+
+
+def _require_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_sound = False
+    if not is_sound or "@" in url:
+        raise SettingsError(f"--url is not usable, expected http(s)://host[:port][{WEBHOOK_PATH}]")
+
+
+def _print(label: str, text: str) -> None:
+    indent = " " * _LABEL_CHARS
+    if text.startswith(" "):  # lines to be copied stay whole
+        sys.stdout.write(f"{indent}  {text}\n")
+        return
+    lines = textwrap.wrap(text, _WIDTH - _LABEL_CHARS - 2, break_on_hyphens=False) or [""]
+    for at, line in enumerate(lines):
+        sys.stdout.write(f"{label if at == 0 else '':<{_LABEL_CHARS}}  {line}\n")
+    sys.stdout.flush()

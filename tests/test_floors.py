@@ -32,6 +32,7 @@ TOP = {
     "coordinator.cli",
     "coordinator.config",
     "coordinator.log",
+    "coordinator.parts",
     "coordinator.demo",
 }
 

@@ -1,7 +1,8 @@
-"""The demo: the real server, in this process, and a visitor who plays the story to it over HTTP.
+"""The demo: the real server and a small forge, in this process, that talk to each other over HTTP, and
+a visitor who plays the story on the forge.
 
-What the visitor knows it learns as anybody would: from the answers to its deliveries and from the
-API. So what the screen shows is what an operator could see.
+What the visitor knows it learns as anybody would: from the forge's pages, from the answers to its
+deliveries, and from the API. So what the screen shows is what an operator could see.
 """
 
 import secrets
@@ -9,7 +10,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import httpx
 import trio
@@ -18,13 +19,16 @@ from rich.console import Console
 
 from coordinator.actors.clocks import utc_now
 from coordinator.config import Settings
+from coordinator.demo.forge import open_forge
 from coordinator.demo.stage import LiveStage, PlainStage, Stage
 from coordinator.demo.story import Pace, fleet_at
+from coordinator.demo.town import QuickClock, Town
 from coordinator.demo.visitor import Visitor
 from coordinator.edges.driver_rehearsal import RehearsalDriver
 from coordinator.edges.drivers import Driver
 from coordinator.log import configure_log
 from coordinator.rules.fleet import AgentSpec
+from coordinator.rules.write_queue import WritingPace
 from coordinator.web.server import is_loopback
 
 if TYPE_CHECKING:
@@ -33,9 +37,10 @@ if TYPE_CHECKING:
 __all__ = ["FAST", "LEISURELY", "run_demo"]
 
 # An agent's turn takes ten seconds of its own time: a third of a second on the leisurely screen, a
-# twentieth in CI. Monitors look several times per turn, as they do in life.
-LEISURELY = Pace(speed=30, beat_s=1.2, poll_s=0.08)
-FAST = Pace(speed=200, beat_s=0.05, poll_s=0.02)
+# twentieth in CI. Monitors look several times per turn, as they do in life. A sweep leaves the newest
+# ten seconds of the forge's own time to its deliveries.
+LEISURELY = Pace(speed=30, beat_s=1.2, poll_s=0.08, sweep_s=1.0, write_s=1.0)
+FAST = Pace(speed=200, beat_s=0.05, poll_s=0.02, sweep_s=0.25, write_s=0.2)
 # Several times what the story takes on a slow machine; past it something hangs and the demo says so.
 DEADLINE_S = 180.0
 
@@ -77,30 +82,16 @@ class _Demo:
         self._verdict: int | None = None
         self._broken_off = ""
         self._token = secrets.token_hex(24)
-        host, port = address
-        self._settings = Settings(
-            webhook_secrets=(SecretStr(secrets.token_hex(24)),),
-            gitea_url="https://forge.example.org",
-            data_dir=folder,
-            host=host,
-            port=port,
-            api_token=None if is_loopback(host) else SecretStr(self._token),
-            parser="rules",
-            fleet=fleet_at(pace),
-        )
+        self._secret = secrets.token_hex(24)
+        self._address = address
+        self._folder = folder
 
     def run(self) -> int | None:
         """The exit code; None when a signal came before the end."""
-        from coordinator.app import serve
-
         with self._log_path.open("w", encoding="utf-8") as log:
-            configure_log(log_format="json", secrets=self._settings.secret_values(), stream=log)
             try:
                 with self._stage:
-                    start = partial(
-                        serve, self._settings, on_ready=self._perform, make_driver=self._driver
-                    )
-                    stopped = trio.run(start)
+                    stopped = trio.run(self._evening, log)
             finally:
                 configure_log(level="warning")
         if self._verdict is None:
@@ -108,30 +99,62 @@ class _Demo:
             return None
         return self._verdict or stopped
 
+    async def _evening(self, log: TextIO) -> int:
+        """The forge opens first and closes last."""
+        from coordinator.app import serve
+
+        # Of the two products the one that tells less.
+        async with open_forge("forgejo", clock=QuickClock(self._pace.speed)) as forge:
+            town = Town(forge)
+            town.furnish()
+            settings = self._settings(town)
+            configure_log(log_format="json", secrets=settings.secret_values(), stream=log)
+            pace = WritingPace(self._pace.write_s, self._pace.write_s, self._pace.write_s)
+            perform = partial(self._perform, town)
+            return await serve(settings, on_ready=perform, make_driver=self._driver, writing_pace=pace)
+
+    def _settings(self, town: Town) -> Settings:
+        host, port = self._address
+        return Settings(
+            webhook_secrets=(SecretStr(self._secret),),
+            gitea_url=town.forge.url,
+            gitea_token=SecretStr(town.token),
+            repositories="all",
+            sweep_interval_s=self._pace.sweep_s,
+            data_dir=self._folder,
+            host=host,
+            port=port,
+            api_token=None if is_loopback(host) else SecretStr(self._token),
+            parser="rules",
+            fleet=fleet_at(self._pace),
+        )
+
     def _driver(self, spec: AgentSpec) -> Driver:
         return RehearsalDriver(
             spec, now_s=trio.current_time, started_at=utc_now(), speed=self._pace.speed
         )
 
-    async def _perform(self, running: "Running") -> None:
+    async def _perform(self, town: Town, running: "Running") -> None:
         """The whole evening: from the first delivery to the summary, then home."""
-        self._stage.welcome(running.url)
+        self._stage.welcome(running.url, town.forge.url)
         try:
-            async with self._visitor(running.url) as visitor:
+            await town.install_hooks(running.url, self._secret)
+            async with self._visitor(running.url, town) as visitor:
                 with trio.move_on_after(DEADLINE_S):
                     await visitor.play()
                 self._judge(await visitor.differences())
         except httpx.TransportError as problem:  # the server stopped, perhaps on a signal
             self._broken_off = f": {problem or type(problem).__name__}"
         if self._keep and self._verdict is not None:
+            self._stage.say(f"the forge is at {town.forge.url}, for a browser, too")
             self._stage.say(f"still running at {running.url} (log: {self._log_path}) — Ctrl-C ends it")
             sys.stdout.flush()
         else:
             await running.tree.stop()
 
-    def _visitor(self, url: str) -> Visitor:
-        secret = self._settings.webhook_secrets[0].get_secret_value().encode()
-        return Visitor(url, secret, self._pace, self._stage, token=self._token)
+    def _visitor(self, url: str, town: Town) -> Visitor:
+        secret = self._secret.encode()
+        return Visitor(url, town, secret, self._pace, self._stage, token=self._token)
 
     def _judge(self, differences: list[str]) -> None:
         self._stage.summary(differences)

@@ -41,11 +41,15 @@ class Stage(Protocol):
         traceback: TracebackType | None,
     ) -> None: ...
 
-    def welcome(self, url: str) -> None: ...
+    def welcome(self, url: str, forge_url: str) -> None: ...
 
     def scene(self, caption: str) -> None: ...
 
     def answered(self, subject: str, status: int, said: str) -> None: ...
+
+    def wrote(self, issue: str, labels: Sequence[str], lines: Sequence[str]) -> None: ...
+
+    def repaired(self, line: str) -> None: ...
 
     def show(
         self, issues: Sequence[IssueSummary], agents: Sequence[AgentBody], health: HealthBody
@@ -77,14 +81,22 @@ class PlainStage:
     ) -> None:
         return None
 
-    def welcome(self, url: str) -> None:
-        self.say(_welcome(url))
+    def welcome(self, url: str, forge_url: str) -> None:
+        self.say(_welcome(url, forge_url))
 
     def scene(self, caption: str) -> None:
         self._tell(f"— {caption}")
 
     def answered(self, subject: str, status: int, said: str) -> None:
         self._tell(f"  POST {subject}: {status} {said}")
+
+    def wrote(self, issue: str, labels: Sequence[str], lines: Sequence[str]) -> None:
+        self._tell(f"  {_heading(issue, labels)}")
+        for line in lines:
+            self.say(f"            │ {line}")
+
+    def repaired(self, line: str) -> None:
+        self._tell(f"  {line}")
 
     def show(
         self, issues: Sequence[IssueSummary], agents: Sequence[AgentBody], health: HealthBody
@@ -131,6 +143,7 @@ class LiveStage:
         self._issues: list[IssueSummary] = []
         self._agents: list[AgentBody] = []
         self._health: HealthBody | None = None
+        self._page: tuple[str, list[str]] = ("nothing was written yet", [])
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -144,8 +157,8 @@ class LiveStage:
     ) -> None:
         self._live.stop()
 
-    def welcome(self, url: str) -> None:
-        self._welcome = _welcome(url)
+    def welcome(self, url: str, forge_url: str) -> None:
+        self._welcome = _welcome(url, forge_url)
         self._draw()
 
     def scene(self, caption: str) -> None:
@@ -155,6 +168,14 @@ class LiveStage:
     def answered(self, subject: str, status: int, said: str) -> None:
         style = "green" if status < 400 else "red"
         self._ticker.append(Text.assemble(f"  POST {subject}  ", (f"{status} {said}", style)))
+        self._draw()
+
+    def wrote(self, issue: str, labels: Sequence[str], lines: Sequence[str]) -> None:
+        self._page = (_heading(issue, labels), list(lines))
+        self._draw()
+
+    def repaired(self, line: str) -> None:
+        self._ticker.append(Text(f"  {line}", style="bold cyan"))
         self._draw()
 
     def show(
@@ -180,6 +201,11 @@ class LiveStage:
             _issue_table(self._issues),
             _agent_panel(self._agents),
             Panel(Group(*self._ticker), title="deliveries", title_align="left"),
+            Panel(
+                Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in self._page[1])),
+                title=Text(self._page[0]),
+                title_align="left",
+            ),
             Text(_health_line(self._health), style="dim"),
         ]
         self._live.update(Group(*parts), refresh=True)
@@ -262,8 +288,13 @@ def _health_line(health: HealthBody | None) -> str:
     return f"health: {health.status} · {counts} · {refused} · {health.dead_letters} dead letters"
 
 
-def _welcome(url: str) -> str:
-    return f"Mosaic Coordinator at {url} — look at /health, /state, /api/v1/issues, /api/v1/agents"
+def _heading(issue: str, labels: Sequence[str]) -> str:
+    return f"on {issue} the coordinator wrote [{', '.join(labels) or 'no label'}]"
+
+
+def _welcome(url: str, forge_url: str) -> str:
+    faces = "look at /health, /state, /api/v1/issues, /api/v1/agents"
+    return f"Mosaic Coordinator at {url} — {faces}\na small forge, made for this, at {forge_url}"
 
 
 def _verdict(differences: Sequence[str]) -> str:

@@ -1,38 +1,37 @@
-"""Plays the story to a running coordinator over HTTP, and looks on through its API."""
+"""Plays the story: people act on the forge, the forge delivers, and an onlooker reads the API."""
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar, assert_never
+from typing import Any, Self, TypeVar
 
 import httpx
 import trio
 from pydantic import BaseModel
 
-from coordinator.demo.payloads import ForgeWorld, Product, SignedDelivery, WorldIssue, sign
+from coordinator.demo.forge import Posted
+from coordinator.demo.forge.letters import headers_of
+from coordinator.demo.forge.plain_text import plain_lines
 from coordinator.demo.stage import Stage
 from coordinator.demo.story import (
     ENDING,
-    ISSUES,
     SCENES,
-    Act,
-    Assign,
-    Close,
     Ending,
     Forgery,
+    Lost,
     Malformed,
-    Open,
     Pace,
     Repeat,
     Scene,
+    Show,
     TestDelivery,
-    Unassign,
     Until,
 )
+from coordinator.demo.town import Town
 from coordinator.rules.ids import IssueRef
-from coordinator.web.shapes import AgentsBody, HealthBody, IssuesBody, IssueSummary
+from coordinator.web.shapes import AgentsBody, HealthBody, IssueBody, IssuesBody, IssueSummary
 
 __all__ = ["Visitor", "difference"]
 
@@ -42,26 +41,25 @@ Shape = TypeVar("Shape", bound=BaseModel)
 _LOOK_EVERY_S = 0.1
 # Answers come from memory or after one commit; a forge would give up after five seconds.
 _TIMEOUT_S = 5.0
-# So that the two forges' delivery ids differ.
-_FIRST_DELIVERY = {"gitea": 1, "forgejo": 100_001}
 
 
 class Visitor:
-    """Both forges and one onlooker."""
+    """Everybody on the forge, and one onlooker."""
 
-    def __init__(self, url: str, secret: bytes, pace: Pace, stage: Stage, *, token: str = "") -> None:
+    def __init__(
+        self, url: str, town: Town, secret: bytes, pace: Pace, stage: Stage, *, token: str = ""
+    ) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.AsyncClient(
             base_url=url, timeout=_TIMEOUT_S, trust_env=False, headers=headers
         )
+        self._town = town
+        self._forge = town.forge
+        self._secret = secret
         self._pace = pace
         self._stage = stage
-        self._forges: dict[Product, ForgeWorld] = {
-            "gitea": ForgeWorld("gitea", secret, first_delivery=_FIRST_DELIVERY["gitea"]),
-            "forgejo": ForgeWorld("forgejo", secret, first_delivery=_FIRST_DELIVERY["forgejo"]),
-        }
         self._issues: dict[IssueRef, IssueSummary] = {}
-        self._last: SignedDelivery | None = None
+        self._last: Posted | None = None
         self._wrong: list[str] = []
 
     async def __aenter__(self) -> Self:
@@ -77,12 +75,11 @@ class Visitor:
         await self._http.__aexit__(kind, error, traceback)
 
     async def play(self) -> None:
-        """Every scene in order, then on until all issues stand as they must."""
+        """Every scene in order, then on until all issues stand as they must, here and on the forge."""
         for scene in SCENES:
             await self._look_until(partial(self._has_come, scene.when))
             self._stage.scene(scene.caption)
-            for delivery in self._deliveries(scene.act):
-                await self._post(delivery, scene)
+            await self._act(scene)
             await self._look_for(self._pace.beat_s)
         await self._look_until(lambda: not self._unfinished())
 
@@ -91,70 +88,89 @@ class Visitor:
         await self._look()
         return [*self._wrong, *self._unfinished()]
 
-    # the forges -----------------------------------------------------------------------------------
+    # the forge ------------------------------------------------------------------------------------
 
-    def _deliveries(self, act: Act) -> Sequence[SignedDelivery]:
-        match act:
-            case Open(ref, login):
-                return self._open(ref, login)
-            case Assign(ref, login):
-                return [self._forge(ref).assign(self._world_issue(ref), login)]
-            case Unassign(ref, login):
-                return [self._forge(ref).unassign(self._world_issue(ref), login)]
-            case Close(ref):
-                return [self._forge(ref).close(self._world_issue(ref))]
-            case TestDelivery(product):
-                return [self._forges[product].push("acme/widgets")]
-            case Repeat():
-                return [self._newest()]
+    async def _act(self, scene: Scene) -> None:
+        match scene.act:
+            case Show(ref, word):
+                await self._show(ref, word)
             case Forgery():
-                return [_signed(self._newest(), b"a guess", self._newest().body)]
+                letter = self._newest().letter
+                await self._knock(scene, b"a guess", letter.body)
             case Malformed():
-                return [self._without_number(self._newest())]
-            case _:
-                assert_never(act)
+                await self._knock(scene, self._secret, _without_number(self._newest().letter.body))
+            case TestDelivery():
+                await self._answers(scene, await self._caused(self._town.test_hook))
+            case Repeat():
+                replay = partial(self._forge.postman.replay, self._newest())
+                await self._answers(scene, self._caused_at_once(replay))
+            case Lost() as lost:
+                began_s = trio.current_time()
+                await self._answers(scene, self._town.do(lost))
+                await self._wait_repaired(lost.act.ref, began_s)
+            case deed:
+                await self._answers(scene, self._town.do(deed))
 
-    def _open(self, ref: IssueRef, login: str) -> Sequence[SignedDelivery]:
-        issue, forge = ISSUES[ref], self._forge(ref)
-        forge.advance(1)
-        _, deliveries = forge.open(
-            ref.repo,
-            issue.title,
-            issue.body,
-            assignees=(login,),
-            labels=issue.labels,
-            number=ref.number,
-        )
-        return deliveries
+    async def _caused(self, act: Callable[[], Any]) -> Sequence[Posted]:
+        before = len(self._forge.deliveries)
+        await act()
+        return self._forge.deliveries[before : before + 1]
 
-    def _forge(self, ref: IssueRef) -> ForgeWorld:
-        forge = self._forges[ISSUES[ref].forge]
-        forge.advance(1)
-        return forge
+    def _caused_at_once(self, act: Callable[[], None]) -> Sequence[Posted]:
+        before = len(self._forge.deliveries)
+        act()
+        return self._forge.deliveries[before:]
 
-    def _world_issue(self, ref: IssueRef) -> WorldIssue:
-        return self._forge(ref).issues[ref.repo, ref.number]
+    async def _answers(self, scene: Scene, letters: Sequence[Posted]) -> None:
+        """Wait until the coordinator has answered these deliveries, and judge the answers."""
+        await self._forge.postman.wait_for(lambda: all(map(_is_over, letters)))
+        for each in letters:
+            subject = _subject(each.letter.body)
+            if each.outcome == "lost":
+                self._stage.repaired(f"{subject}: the forge lost this webhook")
+                continue
+            self._last = each
+            self._judge(scene, subject, each.status or 0, json.loads(each.answer))
 
-    def _newest(self) -> SignedDelivery:
+    async def _knock(self, scene: Scene, secret: bytes, body: bytes) -> None:
+        """A request that the forge did not send."""
+        known = self._newest().letter
+        letter = replace(known, id=f"{known.id}-b", body=body)
+        headers = list(headers_of(letter, secret, self._forge.dialect))
+        answer = await self._http.post("/webhook/gitea", content=body, headers=headers)
+        self._judge(scene, _subject(body), answer.status_code, answer.json())
+
+    def _judge(self, scene: Scene, subject: str, status: int, answer: dict[str, Any]) -> None:
+        word = answer.get("status")
+        said = word or answer["error"]["message"]
+        self._stage.answered(subject, status, said)
+        if (status, word) != (scene.status, scene.word):
+            self._wrong.append(f"{scene.caption}: answered {status} {said}")
+
+    def _newest(self) -> Posted:
         assert self._last is not None
         return self._last
 
-    def _without_number(self, delivery: SignedDelivery) -> SignedDelivery:
-        payload = json.loads(delivery.body)
-        del payload["issue"]["number"]
-        body = json.dumps(payload).encode()
-        return _signed(replace(delivery, id=f"{delivery.id}-b"), self._forges["gitea"].secret, body)
+    # what the coordinator does there --------------------------------------------------------------
 
-    async def _post(self, delivery: SignedDelivery, scene: Scene) -> None:
-        answer = await self._http.post(
-            "/webhook/gitea", content=delivery.body, headers=list(delivery.headers)
-        )
-        self._last = delivery
-        word = answer.json().get("status")
-        said = word or answer.json()["error"]["message"]
-        self._stage.answered(_subject(delivery), answer.status_code, said)
-        if (answer.status_code, word) != (scene.status, scene.word):
-            self._wrong.append(f"{scene.caption}: answered {answer.status_code} {said}")
+    async def _show(self, ref: IssueRef, word: str) -> None:
+        """The issue's page once the coordinator's comment says the word."""
+        await self._look_until(lambda: any(word in body for body in self._town.stickies(ref)))
+        lines = plain_lines(self._town.stickies(ref)[0])
+        self._stage.wrote(str(ref), self._town.labels(ref), lines)
+
+    async def _wait_repaired(self, ref: IssueRef, began_s: float) -> None:
+        """Until a sweep has found what the webhook should have told."""
+        while not (found := await self._missed(ref)):
+            await self._look_for(_LOOK_EVERY_S)
+        took_s = trio.current_time() - began_s
+        self._stage.repaired(f"found by the sweep after {took_s:.1f} s, counted as missed: {found}")
+
+    async def _missed(self, ref: IssueRef) -> str:
+        issue = await self._get(f"/api/v1/issues/{ref.repo}/{ref.number}", IssueBody)
+        timeline = [] if issue is None else issue.timeline
+        causes = (each.event.get("missed") for each in timeline if each.type == "IssueObserved")
+        return ", ".join(str(cause) for found in causes if isinstance(found, list) for cause in found)
 
     # the onlooker ---------------------------------------------------------------------------------
 
@@ -193,7 +209,8 @@ class Visitor:
 
     def _unfinished(self) -> list[str]:
         found = (difference(ref, self._issues.get(ref), ending) for ref, ending in ENDING.items())
-        return [line for line in found if line is not None]
+        shown = (_misshown(ref, self._town.stickies(ref), end) for ref, end in ENDING.items())
+        return [line for line in (*found, *shown) if line is not None]
 
 
 def difference(ref: IssueRef, issue: IssueSummary | None, ending: Ending) -> str | None:
@@ -211,16 +228,32 @@ def difference(ref: IssueRef, issue: IssueSummary | None, ending: Ending) -> str
     return None
 
 
-def _signed(delivery: SignedDelivery, secret: bytes, body: bytes) -> SignedDelivery:
-    """The delivery with this body and id, signed with this secret."""
-    changed = {"x-gitea-signature": sign(secret, body), "x-gitea-delivery": delivery.id}
-    headers = tuple((name, changed.get(name.lower(), value)) for name, value in delivery.headers)
-    return replace(delivery, headers=headers, body=body)
+def _misshown(ref: IssueRef, stickies: list[str], ending: Ending) -> str | None:
+    """How the coordinator's comment on the issue differs from the ending; None when it does not."""
+    if ending.state == "ignored":
+        return None
+    if len(stickies) != 1:
+        return f"{ref} has {len(stickies)} comments of the coordinator, not one"
+    says = plain_lines(stickies[0])[0]
+    is_true = says.lower().startswith(ending.state)
+    return None if is_true else f"the comment on {ref} says {says!r}, not {ending.state}"
 
 
-def _subject(delivery: SignedDelivery) -> str:
-    """What the delivery is about, in the words of its own body."""
-    payload = json.loads(delivery.body)
+def _is_over(posted: Posted) -> bool:
+    return posted.outcome == "lost" or posted.status is not None
+
+
+def _subject(body: bytes) -> str:
+    """What a delivery is about, in the words of its own body."""
+    payload = json.loads(body)
     issue, repo = payload.get("issue", {}), payload["repository"]["full_name"]
-    action = payload.get("action", delivery.event)
+    action = payload.get("action", "push")
+    if "comment" in payload:
+        action = f"comment {action}"
     return f"{action} {repo}#{issue['number']}" if "number" in issue else f"{action} {repo}"
+
+
+def _without_number(body: bytes) -> bytes:
+    payload = json.loads(body)
+    del payload["issue"]["number"]
+    return json.dumps(payload).encode()

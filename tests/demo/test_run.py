@@ -33,13 +33,16 @@ def test_the_story_ends_as_it_must(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_demo(fast=True) == 0
     text = capsys.readouterr().out
     for words in ("200 duplicate", "401 X-Gitea-Signature", "422 issue.number", "200 ignored",
-                  "over to session 2", "compactions", "every issue stands"):  # fmt: skip
+                  "over to session 2", "compactions", "every issue stands",
+                  "│ Waits for: #2", "Last command: maria: estimate 60,000 hard (accepted)",
+                  "the forge lost this webhook", "counted as missed: assigned"):  # fmt: skip
         assert words in text
     assert "Traceback" not in text
 
 
 def test_keep_stays_until_a_signal(tmp_path: Path) -> None:
-    """--keep leaves the server running after the summary; Ctrl-C ends it with 0 and leaves no files."""
+    """--keep leaves server and forge running after the summary; Ctrl-C ends both with 0 and leaves no
+    files."""
     environ = {**os.environ, "TMPDIR": str(tmp_path), "COLUMNS": "200"}
     process = subprocess.Popen(
         [sys.executable, "-m", "coordinator", "demo", "--fast", "--keep"],
@@ -49,9 +52,14 @@ def test_keep_stays_until_a_signal(tmp_path: Path) -> None:
         text=True,
     )
     assert process.stdout is not None
+    forge_url = ""
     for line in process.stdout:
+        if line.startswith("the forge is at"):
+            forge_url = line.split()[4].rstrip(",")
         if line.startswith("still running at http://127.0.0.1:"):
             break
+    page = httpx.get(f"{forge_url}/acme/gadgets/issues/2")
+    assert (page.status_code, "Cycle: #1" in page.text) == (200, True)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, "")

@@ -99,10 +99,13 @@ def text_of(console: Console) -> str:
 def perform(stage: Stage) -> None:
     """One short evening."""
     with stage:
-        stage.welcome("http://127.0.0.1:1")
+        stage.welcome("http://127.0.0.1:1", "http://127.0.0.1:2")
         stage.scene("somebody knocks")
         stage.answered("opened acme/widgets#1", 200, "accepted")
         stage.answered("opened acme/widgets#1", 401, "wrong")
+        stage.wrote("acme/widgets#1", ["coordinator/ready"], ["Ready · at last"])
+        stage.wrote("acme/widgets#2", [], [])
+        stage.repaired("found by the sweep")
         stage.show([issue()], [agent(), agent(agent="idler", runs=[], status="idle")], health())
         stage.show([issue()], [agent(compactions=1)], health())
         stage.show([issue(state="done", reason="completed")], [agent(rotations=1, fill=None)], health())
@@ -111,12 +114,13 @@ def perform(stage: Stage) -> None:
 
 @pytest.mark.parametrize("kind", [PlainStage, LiveStage])
 def test_the_evening_is_told(kind: type[PlainStage] | type[LiveStage]) -> None:
-    """URL, captions, answers and the table of endings reach either screen."""
+    """URLs, captions, answers, what is on the issues and the table of endings reach either screen."""
     screen = console(terminal=kind is LiveStage)
     perform(kind(screen))
     text = text_of(screen)
-    for words in ("http://127.0.0.1:1", "somebody knocks", "401 wrong", "rotations", "190,000",
-                  "every issue stands"):  # fmt: skip
+    for words in ("http://127.0.0.1:1", "http://127.0.0.1:2", "Ready · at last", "[coordinator/ready]",
+                  "[no label]", "found by the sweep", "somebody knocks", "401 wrong", "rotations",
+                  "190,000", "every issue stands"):  # fmt: skip
         assert words in text
 
 

@@ -13,9 +13,7 @@ from coordinator.rules.views import IssueView
 __all__ = [
     "AGENT_SCOPE",
     "STATE_SCOPE",
-    "LabelDiff",
     "LabelSpec",
-    "diff",
     "foreign_labels",
     "is_ours",
     "spec_of",
@@ -59,17 +57,6 @@ class LabelSpec:
     exclusive: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class LabelDiff:
-    """What to add and to remove, each sorted."""
-
-    add: tuple[str, ...] = ()
-    remove: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.add or self.remove)
-
-
 def is_ours(name: str) -> bool:
     """Whether a label is one that we alone put on and take off."""
     return name.startswith((STATE_SCOPE, AGENT_SCOPE))
@@ -89,12 +76,6 @@ def wanted(view: IssueView) -> tuple[str, ...]:
     holds_run = view.state == "running" or view.reason == "run_parked"
     shows_agent = holds_run and 0 < len(agent) <= _MAX_LABEL_CHARS
     return tuple(sorted({state, agent} if shows_agent else {state}))
-
-
-def diff(wanted_names: Iterable[str], present: Iterable[str]) -> LabelDiff:
-    """What is to be done so that exactly the wanted ones of ours are on the issue."""
-    ours, want = {name for name in present if is_ours(name)}, set(wanted_names)
-    return LabelDiff(tuple(sorted(want - ours)), tuple(sorted(ours - want)))
 
 
 def spec_of(name: str) -> LabelSpec:

@@ -73,13 +73,6 @@ thorough = settings(
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
 )
-# httpx 0.28 leaves the generator of a body that breaks off to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings(
-        "ignore:.*ByteStream.__aiter__.*:pytest.PytestUnraisableExceptionWarning"
-    ),
-    pytest.mark.filterwarnings("ignore:.*ByteStream.__aiter__.*:ResourceWarning"),
-]
 dialects = pytest.mark.parametrize("product", ["gitea", "forgejo"])
 
 

@@ -270,6 +270,16 @@ def test_no_loose_ends(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=label)
+def test_every_http_client_can_be_cancelled_silently(path: Path) -> None:
+    """A client of httpx sends its bodies in one piece; see `edges/request_body.py`."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "httpx.AsyncClient":
+            hooks = next((each.value for each in node.keywords if each.arg == "event_hooks"), None)
+            assert hooks is not None, f"{label(path)}:{node.lineno}"
+            assert "send_in_one_piece" in ast.unparse(hooks), f"{label(path)}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=label)
 def test_broad_excepts_raise_again(path: Path) -> None:
     """A broad `except` swallows nothing, except in the runtime's one barrier, which is marked."""
     for node in ast.walk(tree(path)):

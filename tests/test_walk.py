@@ -15,6 +15,7 @@ from coordinator.config import Settings, load_settings
 from coordinator.demo.payloads import ForgeWorld, SignedDelivery
 from coordinator.edges.driver_rehearsal import RehearsalDriver
 from coordinator.edges.drivers import Driver
+from coordinator.edges.request_body import send_in_one_piece
 from coordinator.rules.events import (
     CompactionEnded,
     IssueDispatched,
@@ -67,7 +68,9 @@ async def walk(path: Path, story: Callable[[Running, httpx.AsyncClient], Awaitab
 
     async def told(running: Running) -> None:
         try:
-            async with httpx.AsyncClient(base_url=running.url, timeout=10) as client:
+            async with httpx.AsyncClient(
+                base_url=running.url, timeout=10, event_hooks={"request": [send_in_one_piece]}
+            ) as client:
                 with trio.fail_after(60):
                     await story(running, client)
         finally:
@@ -153,9 +156,6 @@ async def test_a_delivery_walks_the_whole_way(tmp_path: Path) -> None:
     await walk(tmp_path, story)
 
 
-# httpx 0.28 leaves the generator of a body that breaks off to the garbage collector.
-@pytest.mark.filterwarnings("ignore:.*ByteStream.__aiter__.*:pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore:.*ByteStream.__aiter__.*:ResourceWarning")
 @pytest.mark.parametrize("victim", ACTORS)
 async def test_the_walk_survives_the_death_of_each_actor(tmp_path: Path, victim: str) -> None:
     """Killing the actor while the story goes on loses nothing and dispatches nothing twice."""

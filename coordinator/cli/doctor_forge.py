@@ -22,6 +22,7 @@ from coordinator.cli.findings import (
     warning,
 )
 from coordinator.cli.hook_plan import HookPlan, is_near, plan_hooks
+from coordinator.cli.ping import client_of
 from coordinator.config import client_token
 from coordinator.edges.gitea import Forge
 from coordinator.edges.gitea_remote_wire import HookScope, RemoteHook
@@ -134,7 +135,7 @@ async def _heard(patient: Patient) -> frozenset[str]:
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     try:
         with trio.fail_after(_TIMEOUT_S):
-            async with httpx.AsyncClient(timeout=None, trust_env=False) as http:  # noqa: S113 - bounded
+            async with client_of(patient.local_url) as http:
                 answer = await http.get(f"{patient.local_url}/api/v1/issues", headers=headers)
         issues = json.loads(answer.content)["issues"]
         # What they are called now: the issues keep the names their repositories were first known by.

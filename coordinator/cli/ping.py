@@ -16,6 +16,7 @@ import httpx
 import trio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from coordinator.edges.request_body import send_in_one_piece
 from coordinator.rules.metadata import one_line
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "NoCoordinator",
     "Report",
     "addresses_of",
+    "client_of",
     "ping",
     "read_health",
     "wait_arrival",
@@ -115,7 +117,7 @@ async def ping(url: str, secret: str, *, timeout_s: float = _TIMEOUT_S) -> Echo:
     }
     try:
         with trio.fail_after(timeout_s):
-            async with _client(url) as http:
+            async with client_of(url) as http:
                 answer = await http.post(url, content=_BODY, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError) as problem:
         return Echo(url, None, trouble=_reason(problem, timeout_s))
@@ -131,7 +133,7 @@ async def read_health(base: str, *, timeout_s: float = _TIMEOUT_S) -> Health:
     url = base.rstrip("/") + "/health"
     try:
         with trio.fail_after(timeout_s):
-            async with _client(url) as http:
+            async with client_of(url) as http:
                 answer = await http.get(url)
     except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError) as problem:
         raise NoCoordinator(f"{base} does not answer ({_reason(problem, timeout_s)})") from problem
@@ -180,11 +182,15 @@ async def addresses_of(url: str, *, timeout_s: float = _TIMEOUT_S) -> tuple[str,
     return ()
 
 
-def _client(url: str) -> httpx.AsyncClient:
-    """Proxies of the environment are for addresses outside."""
+def client_of(url: str) -> httpx.AsyncClient:
+    """Without timeouts, which callers bound; proxies of the environment are for addresses outside."""
     host = urlsplit(url).hostname or ""
     is_here = host in {"localhost", "::1"} or host.startswith("127.")
-    return httpx.AsyncClient(timeout=None, trust_env=not is_here)  # noqa: S113 - callers bound it
+    return httpx.AsyncClient(
+        timeout=None,  # noqa: S113 - callers bound it
+        trust_env=not is_here,
+        event_hooks={"request": [send_in_one_piece]},
+    )
 
 
 def _reason(problem: Exception, timeout_s: float) -> str:

@@ -30,6 +30,7 @@ from coordinator.demo.story import (
     Until,
 )
 from coordinator.demo.town import Town
+from coordinator.edges.request_body import send_in_one_piece
 from coordinator.rules.ids import IssueRef
 from coordinator.web.shapes import AgentsBody, HealthBody, IssueBody, IssuesBody, IssueSummary
 
@@ -51,7 +52,11 @@ class Visitor:
     ) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.AsyncClient(
-            base_url=url, timeout=_TIMEOUT_S, trust_env=False, headers=headers
+            base_url=url,
+            timeout=_TIMEOUT_S,
+            trust_env=False,
+            headers=headers,
+            event_hooks={"request": [send_in_one_piece]},
         )
         self._town = town
         self._forge = town.forge

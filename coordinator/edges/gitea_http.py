@@ -30,6 +30,7 @@ from coordinator.edges.gitea_failures_wire import (
 from coordinator.edges.gitea_remote_wire import BreakerState
 from coordinator.edges.gitea_reply_wire import Reply, UnexpectedAnswer
 from coordinator.edges.gitea_rest_wire import read_repository
+from coordinator.edges.request_body import send_in_one_piece
 from coordinator.errors import ForgeError, ForgeNotFound, ForgeUnavailable, SettingsError
 
 __all__ = ["MAX_BODY_BYTES", "ForgeHttp"]
@@ -194,7 +195,6 @@ class ForgeHttp:
             content=call.body,
             headers={"content-type": "application/json"} if call.body is not None else None,
         )
-        request.stream = _Body(call.body or b"")
         async with aclosing(await self._client.send(request, stream=True)) as response:
             if response.headers.get("content-encoding", "identity").lower() != "identity":
                 raise httpx.DecodingError("compressed, though we asked for plain bytes")
@@ -209,22 +209,6 @@ class ForgeHttp:
             if len(body) > MAX_BODY_BYTES:
                 raise _TooLarge
             return Reply(response.status_code, response.headers, bytes(body))
-
-
-class _Body(httpx.AsyncByteStream):
-    """What is sent, in one piece. The library's own is a generator: a request cancelled while being
-    written drops it half-way, and the garbage collector complains of that."""
-
-    def __init__(self, content: bytes) -> None:
-        self._parts = iter((content,))
-
-    def __aiter__(self) -> "_Body":
-        return self
-
-    async def __anext__(self) -> bytes:
-        for part in self._parts:
-            return part
-        raise StopAsyncIteration
 
 
 class _TooLarge(Exception):
@@ -289,6 +273,7 @@ def _client(token: str, concurrency: int, trust_env: bool) -> httpx.AsyncClient:
         ),
         follow_redirects=False,
         trust_env=trust_env,
+        event_hooks={"request": [send_in_one_piece]},
     )
 
 

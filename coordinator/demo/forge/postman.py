@@ -18,6 +18,7 @@ from coordinator.demo.forge.data import ForgeData
 from coordinator.demo.forge.faults import DeliveryFault, DeliveryFaults
 from coordinator.demo.forge.letters import Letter, Letters, headers_of, on_the_wire
 from coordinator.demo.forge.model import Hook, Repository
+from coordinator.edges.request_body import send_in_one_piece
 
 __all__ = ["TIMEOUT_S", "Posted", "Postman"]
 
@@ -159,7 +160,11 @@ class Postman:
         self._wake()
 
     async def _work(self) -> None:
-        async with httpx.AsyncClient(timeout=None, trust_env=False) as http:  # noqa: S113 - see _send
+        async with httpx.AsyncClient(
+            timeout=None,  # noqa: S113 - see _send
+            trust_env=False,
+            event_hooks={"request": [send_in_one_piece]},
+        ) as http:
             while True:
                 await self._wait(lambda: bool(self._queue) and not self._is_away)
                 posted = self._queue.popleft()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 import trio
 
-from .current import CURRENT
+from .current import CURRENT, busy_child, running_child
 from .down import wait_down
 from .errors import CallTimeout, WouldDeadlock
 from .messages import CallOf, Cast, CastOf, Down, Envelope, Reply
@@ -122,15 +122,16 @@ class ActorRef(Generic[M_contra]):
 
     def _require_no_deadlock(self, deed: str) -> None:
         asking = CURRENT.get()
-        if (
-            asking is not None
-            and asking is self._cell.child
-            and trio.lowlevel.current_task() is asking.task
-        ):
+        if asking is not None and asking is self._cell.child and busy_child() is asking:
             raise WouldDeadlock(f"{self.id} {deed}")
 
     async def down(self) -> str:
-        """Wait until the actor is stopped for good, however often it is restarted; gives the reason."""
+        """Wait until the actor is stopped for good, however often it is restarted; gives the reason.
+
+        WouldDeadlock for one that waits for its own end.
+        """
+        if running_child() is self._cell.child:
+            raise WouldDeadlock(f"{self.id} waits for its own end")
         return await wait_down(self._cell)
 
 
@@ -159,7 +160,7 @@ class ActorContext:
         return 1 if envelope is None else envelope.attempt
 
     def whereis(self, id: str) -> ActorRef[Any]:  # noqa: A002
-        """The actor of that id anywhere in the tree; KeyError names an unknown one."""
+        """The actor of that id anywhere in the tree; UnknownChild, a KeyError, if there is none."""
         return self.tree.ref(id)
 
     def start_timer(self, key: str, after_s: float, message: Cast) -> None:
@@ -205,7 +206,10 @@ class ActorContext:
         self._incarnation.mark(item)
 
     def crashes_of(self, item: Hashable) -> "tuple[CrashReport, ...]":
-        """The crashes of the item over all lives, oldest first; the last thousand items are kept."""
+        """The crashes of the item over all lives, oldest first, without state and other messages.
+
+        The last ten of each item are kept, and the last thousand items.
+        """
         return self._cell.crashes.get(item, ())
 
     def stash(self) -> None:
@@ -245,7 +249,10 @@ class ActorContext:
 
 
 class Actor:
-    """One incarnation of an actor: built anew for each start, so its state is plain attributes."""
+    """One incarnation of an actor: built anew for each start, so its state is plain attributes.
+
+    `context` is there from `init` on, and not yet in `__init__`.
+    """
 
     context: ActorContext
 

@@ -8,12 +8,13 @@ import trio
 from .actor import ActorRef
 from .bodies import ActorBody
 from .child import Child, Shown
-from .current import running_child
+from .current import busy_child, running_child
 from .errors import (
     AdminError,
     ChildExists,
     ChildNotStopped,
     SpecError,
+    StartFailed,
     TooManyChildren,
     UnknownChild,
     WouldDeadlock,
@@ -104,8 +105,12 @@ async def _stop(owner: Supervisor, child: Child, *, drains: bool) -> None:
     if child.status in ("stopped", "failed") and not child.stop_wanted:
         return
     owner.plan_stop(child, "stopped" if is_kept else "removed", "shutdown", drains=drains)
-    while child.stop_wanted and child.status != "zombie":
+    while _is_leaving(child):
         await child.changed()
+
+
+def _is_leaving(child: Child) -> bool:
+    return child.stop_wanted and not child.is_zombie
 
 
 async def delete_child(registry: "Registry", supervisor_id: str, named: "str | ActorRef") -> None:
@@ -139,13 +144,35 @@ def count_children(registry: "Registry", supervisor_id: str) -> ChildCount:
 
 async def _start(owner: Supervisor, child: Child) -> Child:
     child.is_requested = True
-    child.start_error = None
+    child.cause = None
     owner.plan_start(child, trio.current_time())
-    while child.is_requested and child.is_coming:
+    while child.is_requested and (child.is_coming or _is_leaving(child)):
         await child.changed()
     if child.is_requested:
-        raise start_failed(child.id, child.start_error)
+        raise _not_started(owner, child)
     return child
+
+
+def _not_started(owner: Supervisor, child: Child) -> StartFailed:
+    """With the child's own error, or the one by which a supervisor above it falls."""
+    if child.cause is not None:
+        failed = start_failed(child.id, child.cause)
+        if not child.is_alive:
+            child.cause = None  # told, and its frames are not kept
+        return failed
+    fall = _fall_above(owner)
+    if isinstance(fall, StartFailed):  # it is another's to raise
+        failed = StartFailed(fall.child_id, fall.reason)
+        failed.__cause__ = fall
+        return failed
+    return start_failed(child.id, fall)
+
+
+def _fall_above(owner: Supervisor) -> BaseException | None:
+    above: Supervisor | None = owner
+    while above is not None and above.failure is None:
+        above = above.child.owner if isinstance(above.child.owner, Supervisor) else None
+    return None if above is None else above.failure
 
 
 def _supervisor(registry: "Registry", supervisor_id: str) -> Supervisor:
@@ -184,10 +211,11 @@ def _require_free(registry: "Registry", owner: Supervisor, spec: ChildSpec) -> N
 def _require_no_deadlock(owner: Supervisor, target: Child | None) -> None:
     """Refuse what waits for the asking task: stopping oneself, or starting behind one's own start."""
     asking = running_child()
+    is_start_waiting = busy_child() is not None and not owner.spec.is_dynamic
     while asking is not None:
         if asking is target:
             raise WouldDeadlock(f"{target.id} asks to be stopped and would wait for itself")
-        if asking.owner is owner and asking.status == "starting" and not owner.spec.is_dynamic:
+        if asking.owner is owner and asking.status == "starting" and is_start_waiting:
             raise WouldDeadlock(
                 f"{owner.child.id} is starting {asking.id}, which asks it to start another"
             )

@@ -1,6 +1,6 @@
 """The two leaves of a tree: what runs in a child's place when it is not a supervisor."""
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -43,6 +43,16 @@ class ActorBody:
     def is_suspended(self) -> bool:
         """Whether it handles nothing until resumed."""
         return self.cell.is_suspended
+
+    @property
+    def jobs(self) -> trio.Nursery | None:
+        """The nursery of its background tasks, if it lives."""
+        return None if self.incarnation is None else self.incarnation.jobs
+
+    @property
+    def stragglers(self) -> Iterable[trio.lowlevel.Task]:
+        """Background tasks that were cancelled and still run."""
+        return () if self.incarnation is None else self.incarnation.stragglers
 
     def drain(self) -> None:
         """Handle what was accepted, then end."""
@@ -93,6 +103,8 @@ class Messageless:
     __slots__ = ()
 
     is_suspended = False
+    jobs: trio.Nursery | None = None
+    stragglers: Iterable[trio.lowlevel.Task] = ()
 
     def drain(self) -> None:
         """There is no mailbox to empty."""

@@ -6,11 +6,13 @@ The supervisor's child owns the cell and a reference points to it; incarnations 
 import math
 from collections import deque
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import trio
 
 from .bell import Bell
+from .current import is_of
 from .errors import ActorDown, DeadLettered, StashFull
 from .mailbox import Queue
 from .messages import Envelope, Reply
@@ -103,13 +105,20 @@ class Cell:
         """Raise ActorDown if the actor takes no messages: it is stopped for good, or about to be."""
         if self.closed is not None:
             raise ActorDown(self.id, self.closed)
-        if self.is_draining:
+        if self.is_draining and self.turns_away:
             raise ActorDown(self.id, "draining")
 
     @property
     def takes_messages(self) -> bool:
         """False once it is stopped for good, or about to be."""
-        return self.closed is None and not self.is_draining
+        return self.closed is None and not self.turns_away
+
+    @property
+    def turns_away(self) -> bool:
+        """Whether it is being drained, and who asks is not the actor itself: it ends what it began."""
+        if not self.is_draining:
+            return False
+        return not (trio.lowlevel.in_trio_task() and self._is_own(trio.lowlevel.current_task()))
 
     def offer(self, envelope: Envelope) -> bool:
         """Queue the message now or raise; False if the policy dropped it."""
@@ -121,7 +130,7 @@ class Cell:
     def admit(self, envelope: Envelope) -> bool:
         """Queue the message now if the policy is "wait" and it need not; the one that costs least."""
         queue = self.queue
-        if self.closed is not None or self.is_draining or not queue.makes_wait:
+        if self.closed is not None or not queue.makes_wait or (self.is_draining and self.turns_away):
             return False
         is_in = queue.admit_if_room(envelope)
         self.bell.ring()
@@ -153,7 +162,7 @@ class Cell:
         if envelope.reply is not None:
             envelope.reply.give_up()
         if not self.queue.withdraw(envelope) and self.stash.withdraw(envelope):
-            self.queue.counters.expired += 1
+            self.queue.expire(envelope)
 
     # for the incarnation ------------------------------------------------------------------------
 
@@ -170,7 +179,7 @@ class Cell:
             if envelope is None or envelope.reply is None or not envelope.reply.abandoned:
                 self.in_flight = envelope
                 return envelope
-            self.queue.counters.expired += 1
+            self.queue.expire(envelope)
             envelope = None
 
     def bring(self, message: object, now: float) -> Envelope:
@@ -228,7 +237,7 @@ class Cell:
         self.in_flight = None
         self.item = None
         if envelope.abandoned:  # its caller left while it was in hand
-            self.queue.counters.expired += 1
+            self.queue.expire(envelope)
             return
         self.stash.put(envelope)
         if self.tracer is not None:
@@ -249,7 +258,7 @@ class Cell:
         """Take nothing more, handle what was accepted, then end like a stop."""
         self.is_draining = True
         self.is_suspended = False
-        self.queue.turn_away("draining")
+        self.queue.turn_away("draining", but=self._is_own)
         self.stash.take_up()
         self.bell.ring()
 
@@ -294,16 +303,23 @@ class Cell:
             self._blame_message(self.in_flight, report)
 
     def _book(self, report: "CrashReport") -> int:
-        """Remember the crash under its item; gives how many were known before."""
+        """Remember the crash under its item; gives how many were known before.
+
+        Without what only the moment explains: a thousand items' states would fill memory.
+        """
         known = self.crashes.pop(report.item, ())
-        self.crashes[report.item] = (*known, report)[-LAST_MESSAGES:]
+        kept = replace(report, state=None, last_messages=(), caller_stack=())
+        self.crashes[report.item] = (*known, kept)[-LAST_MESSAGES:]
         if len(self.crashes) > ITEMS:
             del self.crashes[next(iter(self.crashes))]
         return len(known)
 
     def _blame_message(self, envelope: Envelope, report: "CrashReport") -> None:
+        is_last = envelope.attempt == 2
+        if is_last and self.tracer is not None:
+            self.tracer.note("dead_lettered", envelope)
         envelope.crashes = (*envelope.crashes, report)
-        if envelope.attempt > 2:
+        if is_last:
             self._dead_letter(envelope)
 
     def _dead_letter(self, envelope: Envelope) -> None:
@@ -346,6 +362,8 @@ class Cell:
         for envelope in [*kept, *self.queue.close(reason)]:
             if envelope.reply is not None:
                 envelope.reply.refuse(ActorDown(self.id, reason))
+            if self.tracer is not None:
+                self.tracer.note("returned", envelope)
             self.tree.tell(self.tree.hooks.returned, self.id, envelope.message)
 
     def reopen(self) -> None:
@@ -357,6 +375,9 @@ class Cell:
         """The conservation law: every accepted message is settled, queued, stashed or in hand."""
         in_hand = 0 if self.in_flight is None else 1
         return self.queue.counters.left_over() == len(self.queue) + self.stash.held + in_hand
+
+    def _is_own(self, task: trio.lowlevel.Task) -> bool:
+        return is_of(task, self.child)
 
     def _busy_s(self) -> float:
         return 0.0 if self.handling_since is None else trio.current_time() - self.handling_since

@@ -6,6 +6,7 @@ It survives the lives it hosts. It decides nothing: the supervisor does.
 import math
 import random
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -13,11 +14,11 @@ import trio
 
 from .crash import crash_report
 from .current import CURRENT
-from .end import End, fatal_in, sole
+from .end import FATAL, End, fatal_in, is_cancellation, sole
 from .errors import Ignore
+from .messages import brief_text
 from .reports import CrashReport, LastError, ZombieReport
 from .restart import Window, backoff_delay_s, quiet_s
-from .shown import brief_text
 from .stacks import Stacks
 from .stop import GRACE_S
 
@@ -41,6 +42,14 @@ class Body(Protocol):
     @property
     def is_suspended(self) -> bool:
         """Whether it runs and handles nothing."""
+
+    @property
+    def jobs(self) -> trio.Nursery | None:
+        """Where its background tasks run: nobody inside waits for them."""
+
+    @property
+    def stragglers(self) -> Iterable[trio.lowlevel.Task]:
+        """Background tasks that were cancelled and still run."""
 
     async def run(self) -> None:
         """One life. Calls `Child.mark_started` when ready; raises what broke it."""
@@ -79,56 +88,32 @@ class Owner(Protocol):
     def ended(self, child: "Child") -> None:
         """A life of it has ended, see `Child.end`."""
 
+    def charges(self, child: "Child") -> bool:
+        """Whether a crash of it now is answered by a restart: no other costs the budget."""
+
 
 class Child:
     """The place, its status and its record. Slots, because a tree may have a hundred thousand.
 
     starting     alive, its body is not ready; `is_killed` once the time for that is up
     running      alive and ready; with `stop_wanted` its turn to be asked has not come yet
-    stopping     alive, asked to end, or (without `stop_wanted`) at its last words unasked
+    stopping     alive, asked to end, or (without `stop_wanted`) leaving unasked
     restarting   not alive, to be started at `due`; a first start waits in this state, too
     stopped      not alive, and nobody wants it up; `failed`: the same after an abnormal end
     zombie       alive, given up
 
     `end` is set from the end of a life until the supervisor's next step has judged it. `after_stop`
     says what follows a stop that is wanted. `is_requested`: a verb waits for this start, which fails
-    alone.
+    alone. `cause`: what is known to end this life before it has ended, or kept it from starting.
     `ever_settled`: it has been up, or was tried, since its supervisor began.
     """
 
     __slots__ = (
-        "after_stop",
-        "body",
-        "deadline",
-        "drains",
-        "due",
-        "end",
-        "ever_settled",
-        "forced_error",
-        "id",
-        "incarnation",
-        "is_alive",
-        "is_held",
-        "is_killed",
-        "is_requested",
-        "is_specified",
-        "last_error",
-        "order",
-        "owner",
-        "path",
-        "restarts",
-        "scope",
-        "spec",
-        "start_error",
-        "started_at",
-        "status",
-        "stop_reason",
-        "stop_wanted",
-        "streak",
-        "task",
-        "tree",
-        "watchers",
-        "window",
+        "after_stop", "body", "cause", "deadline", "drains", "due", "end", "ever_settled",
+        "forced_error", "id", "incarnation", "is_alive", "is_held", "is_killed", "is_reported",
+        "is_requested", "is_specified", "last_error", "order", "owner", "path", "restarts", "scope",
+        "spec", "started_at", "status", "stop_reason", "stop_wanted", "streak", "task", "tree",
+        "watchers", "window",
     )  # fmt: skip
 
     body: Body
@@ -159,7 +144,7 @@ class Child:
         self.scope = trio.CancelScope(shield=True)
         self.task: trio.lowlevel.Task | None = None
         self.end: End | None = None
-        self.start_error: BaseException | None = None
+        self.cause: BaseException | None = None
         self.forced_error: BaseException | None = None
         self.started_at: float | None = None
         self.stop_wanted = False
@@ -169,6 +154,7 @@ class Child:
         self.is_alive = False
         self.is_killed = False
         self.is_held = False
+        self.is_reported = False
         self.deadline = math.inf
 
     # a life -----------------------------------------------------------------------------------
@@ -201,6 +187,8 @@ class Child:
             if end.error is not None and not end.is_fatal:
                 end.charged = self._report(end.error)
             self.body.life_over()
+            if end.error is None or not self.is_requested:
+                self.cause = None  # its end says it, and its frames are not kept
         finally:  # a supervisor that is never told would wait for ever
             self.is_alive = False
             self.task = None
@@ -208,11 +196,11 @@ class Child:
         self.tree.tell(self.tree.hooks.stopped, self.id, self._end_reason(end))
 
     def _end_of(self, error: BaseException | None) -> End:
-        is_declined = isinstance(error, Ignore) and self.started_at is None
-        if is_declined or error is None:
-            forced = self.start_error or self.forced_error
-            if is_declined and forced is None:
-                return End(None, ignored=str(error))
+        declined = error if isinstance(error, Ignore) and self.started_at is None else None
+        if declined is not None or error is None:
+            forced = self.cause or self.forced_error
+            if declined is not None and (forced is None or forced is declined):
+                return End(None, ignored=brief_text(declined))
             error = forced
         if error is None and self.started_at is None and not self._is_asked():
             error = RuntimeError(f"{self.id} ended before it was ready")
@@ -226,7 +214,7 @@ class Child:
             return "crash"
         if end.ignored is not None:
             return "ignored"
-        return self.stop_reason if self._is_asked() else "normal"
+        return self.stop_reason if self.stop_wanted else "normal"
 
     def mark_started(self) -> None:
         """The body is ready. One that swallowed its cancellation on the way is not: it is late."""
@@ -243,16 +231,28 @@ class Child:
         self.owner.touched(self)
 
     def mark_leaving(self, now: float) -> None:
-        """A life that ends unasked says its last words; the ladder watches them, too."""
+        """The life ends unasked: what is left of it, its last words too, is on the ladder from here."""
+        if self.is_killed or self.status not in ("starting", "running"):
+            return
+        latest = math.inf if self.status == "running" else self.deadline
+        self.deadline = min(latest, now + self.spec.shutdown_s)
         if self.status == "running":
-            self.deadline = now + self.spec.shutdown_s
             self.become("stopping")
-            self.owner.touched(self)
+        self.owner.touched(self)
 
-    def mark_held(self) -> None:
+    def mark_held(self, error: BaseException | None) -> None:
         """The body is done but cannot leave: something inside it ignores its cancellation."""
+        self.note_cause(error)
         self.is_held = True
         self.owner.touched(self)
+
+    def note_cause(self, error: BaseException | None) -> None:
+        """This life will end by the error. The first one stays, but for what must end the program."""
+        if error is None or is_cancellation(error):
+            return
+        known = fatal_in(error) or sole(error)
+        if self.cause is None or isinstance(known, FATAL):
+            self.cause = known
 
     # reports ------------------------------------------------------------------------------------
 
@@ -269,7 +269,7 @@ class Child:
     def _report(self, error: BaseException) -> bool:
         """Tell of a crash and book it; gives whether it is charged to the budget."""
         _, _, _, is_charged = self.body.crash_context()
-        charged = is_charged and not self.stop_wanted
+        charged = is_charged and self.owner.charges(self)
         report = self._crash_report(error, self._phase(), charged=charged)
         self.tree.tell(self.tree.hooks.crashed, report)
         self.body.blame(report)
@@ -374,12 +374,19 @@ class Child:
     def give_up(self) -> None:
         """Last rung: name the survivor and go on without it."""
         self.become("zombie")
+        if self.cause is not None:
+            self.note_error(self.cause)  # its end, and so its report, may never come
         self.report_survivor()
 
     def report_survivor(self) -> None:
-        """Tell that it ignores its cancellation, and where."""
+        """Tell once that it ignores its cancellation, and where."""
+        if self.is_reported:
+            return
+        self.is_reported = True
         self.tree.report_zombie(ZombieReport(self.id, self.path, self.incarnation, self.await_stack()))
 
     def await_stack(self) -> tuple[str, ...]:
-        """Where the task waits, outermost first, as "file:function:line"."""
-        return Stacks().of(self.task)
+        """Where the task waits, outermost first, as "file:function:line"; then where background tasks
+        do that ignore their cancellation."""
+        tasks = [self.task, *self.body.stragglers]
+        return tuple(place for task in tasks for place in Stacks().of(task))

@@ -11,6 +11,7 @@ import trio
 
 from .bodies import ActorBody
 from .crash import budget_left, in_words
+from .errors import UnknownChild
 from .mailbox import Counters
 from .reports import LastError, LastMessage, ZombieReport
 from .shown import plain, show, state_of
@@ -178,11 +179,11 @@ class TreeDump:
         return found
 
     def find(self, id: str) -> NodeDump:  # noqa: A002
-        """The node of that id; KeyError names an unknown one."""
+        """The node of that id; UnknownChild names an unknown one."""
         for node in self.nodes():
             if node.id == id:
                 return node
-        raise KeyError(f"nothing in the dump is called {id!r}")
+        raise UnknownChild(f"nothing in the dump is called {id!r}")
 
 
 def dump_tree(root: "Child", zombies: Sequence[ZombieReport], hook_failures: int) -> TreeDump:

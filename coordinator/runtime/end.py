@@ -2,7 +2,7 @@
 
 import trio
 
-__all__ = ["FATAL", "End", "fatal_in", "sole"]
+__all__ = ["FATAL", "End", "fatal_in", "is_cancellation", "sole"]
 
 # These end the program and are nobody's to restart after.
 FATAL = (KeyboardInterrupt, SystemExit, GeneratorExit, trio.TrioInternalError)
@@ -36,3 +36,10 @@ def fatal_in(error: BaseException) -> BaseException | None:
     if isinstance(error, BaseExceptionGroup):
         return next(filter(None, map(fatal_in, error.exceptions)), None)
     return None
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether it is nothing but Trio's way out of a scope."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(is_cancellation, error.exceptions))
+    return isinstance(error, trio.Cancelled)

@@ -13,11 +13,13 @@ RuntimeFault
 ├─ ActorDown            the actor is stopped for good
 │   └─ DeadLettered     the message crashed its actor twice and will not be tried again
 └─ AdminError           a verb that does not fit the child's state
-    ├─ UnknownChild     nobody of that id under that supervisor
+    ├─ UnknownChild     nobody of that id, under that supervisor or at all; a KeyError, too
     ├─ ChildExists      the id is taken, anywhere in the tree
     ├─ ChildNotStopped  restart and delete want a stopped child
     └─ TooManyChildren  the dynamic supervisor is at `max_children`
 """
+
+from .messages import brief, brief_text
 
 __all__ = [
     "ActorDown",
@@ -68,7 +70,9 @@ def start_failed(child_id: str, cause: BaseException | None) -> StartFailed:
     """The failed start of a child; a supervisor's is that of the innermost culprit."""
     if isinstance(cause, StartFailed):
         return cause
-    reason = "it was stopped first" if cause is None else f"{type(cause).__name__}: {cause}"
+    reason = "it was stopped first"
+    if cause is not None:
+        reason = f"{type(cause).__name__}: {brief_text(cause)}"
     failure = StartFailed(child_id, reason)
     failure.__cause__ = cause
     return failure
@@ -139,8 +143,10 @@ class AdminError(RuntimeFault):
     """A supervisor cannot do what was asked in the child's present state; nothing was changed."""
 
 
-class UnknownChild(AdminError):
-    """There is no child of that id under that supervisor."""
+class UnknownChild(AdminError, KeyError):
+    """There is nobody of that id under that supervisor, or in the whole tree; a KeyError, too."""
+
+    __str__ = Exception.__str__  # a KeyError's is the repr of its text
 
 
 class ChildExists(AdminError):
@@ -173,5 +179,7 @@ class ReplyError(Exception):
     """
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(repr(error))
+        if not isinstance(error, Exception):
+            raise TypeError(f"ReplyError takes an exception to raise at the caller, not {brief(error)}")
+        super().__init__(brief(error))
         self.error = error

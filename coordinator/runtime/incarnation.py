@@ -1,14 +1,14 @@
 """One life of an actor, from its construction to its `terminate`: the loop that handles messages."""
 
 import math
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from typing import TYPE_CHECKING
 
 import trio
 
 from .actor import ActorContext
 from .down import Watching
-from .end import fatal_in, sole
+from .end import fatal_in, is_cancellation, sole
 from .errors import HandlerTimeout, ReplyError, RuntimeFault
 from .messages import Envelope
 from .timers import Timers
@@ -32,8 +32,8 @@ class Incarnation:
     """Borrows the cell, runs the actor, gives the cell back as it is."""
 
     __slots__ = (
-        "_is_timer_due", "_last_words", "_nursery", "_queue_had_turn", "_ready", "_timer_mark", "actor",
-        "broken_item", "cell", "child", "in_handler_crash", "is_over", "timers", "watching",
+        "_is_timer_due", "_last_words", "_queue_had_turn", "_ready", "_timer_mark", "actor",
+        "broken_item", "cell", "child", "in_handler_crash", "is_over", "jobs", "timers", "watching",
     )  # fmt: skip
 
     def __init__(self, cell: "Cell", child: "Child") -> None:
@@ -45,7 +45,7 @@ class Incarnation:
         self.in_handler_crash = False
         self.is_over = False
         self.broken_item: Hashable | None = None
-        self._nursery: trio.Nursery | None = None
+        self.jobs: trio.Nursery | None = None
         self._last_words: trio.CancelScope | None = None
         self._timer_mark = 0
         self._is_timer_due = False
@@ -60,7 +60,7 @@ class Incarnation:
             await self._live()
             reason = self.cell.stop_asked or "normal"
         except BaseException as exc:
-            if _is_cancellation(exc):
+            if is_cancellation(exc):
                 reason = self.cell.stop_asked or "shutdown"
             raise
         finally:
@@ -76,25 +76,36 @@ class Incarnation:
         spec = self.cell.spec
         self.actor = spec.actor(*spec.args, **spec.kwargs)
         self.actor.context = ActorContext(self, self.cell, self.cell.tree)
-        async with trio.open_nursery() as self._nursery:
-            await self.actor.init()
-            self._ready = True
-            self.child.mark_started()
-            await trio.lowlevel.checkpoint_if_cancelled()  # who is late handles nothing
-            await self._handle_messages(self.actor)
-            self._nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as self.jobs:
+            try:
+                await self.actor.init()
+                self._ready = True
+                self.child.mark_started()
+                await self._handle_messages(self.actor)
+            except BaseException as exc:
+                self._leave(exc)
+                raise
+            self._leave(None)
+            self.jobs.cancel_scope.cancel()
+
+    def _leave(self, error: BaseException | None) -> None:
+        """Nothing is handled any more; background tasks that are left are on the ladder."""
+        self.child.note_cause(error)
+        if self.jobs is not None and self.jobs.child_tasks:
+            self.child.mark_leaving(trio.current_time())
 
     async def _handle_messages(self, actor: "Actor") -> None:
         """Until a stop. One scope serves all handlers: only an overrun uses it up."""
         cell = self.cell
         while cell.stop_asked is None:
-            cell.is_overdue = False
+            cell.is_overdue = self.child.is_reported = False
+            await trio.lowlevel.checkpoint_if_cancelled()  # who is late, or was killed, handles nothing
             with trio.CancelScope() as scope:
                 cell.loop_scope = scope
                 while cell.stop_asked is None and not cell.is_overdue:
                     await self._take_turn(actor)
             if scope.cancelled_caught:
-                self.in_handler_crash = True
+                self.in_handler_crash = not self._is_unwinding()
                 message = None if cell.in_flight is None else cell.in_flight.message
                 shown = cell.tree.show(cell.id, message)
                 raise HandlerTimeout(cell.id, shown, cell.spec.handler_timeout_s)
@@ -187,10 +198,12 @@ class Incarnation:
         """Decide whether the handler is to blame; RuntimeFault for a Cancelled nobody asked for."""
         cell = self.cell
         cell.deadline = math.inf  # it has ended, and is no survivor of its deadline
-        if self._is_stray(error):
-            self.in_handler_crash = True
+        self.child.is_reported = False  # what else survives the life is told of, too
+        is_stray = self._is_stray(error, cell.loop_scope)
+        is_its_own = is_stray or not is_cancellation(error)
+        self.in_handler_crash = is_its_own and not self._is_unwinding()
+        if is_stray:
             raise RuntimeFault(f"{cell.id} raised a Cancelled of no scope around it") from error
-        self.in_handler_crash = not _is_cancellation(error) and not self._is_unwinding()
 
     async def _terminate(self, reason: str) -> None:
         """Let the actor clean up, shielded, for as long as the stop's deadline allows."""
@@ -201,7 +214,7 @@ class Incarnation:
         try:
             with scope as self._last_words:
                 await self.actor.terminate(reason)
-        except Exception as exc:
+        except BaseException as exc:
             if fatal_in(exc) is not None:
                 raise
             self.child.report_terminate_error(exc)  # the stop goes on
@@ -216,7 +229,7 @@ class Incarnation:
         self, fn: Callable[..., Awaitable[object]], *args: object, name: str, item: Hashable | None
     ) -> None:
         """Run a background task in this life's own nursery; the first crash names its item."""
-        if self._nursery is None:
+        if self.jobs is None:
             raise RuntimeError(f"{self.cell.id} can spawn from init on, not while it is being built")
         hash(item)  # one that cannot be a key is refused here and not when its crash is booked
 
@@ -224,23 +237,37 @@ class Incarnation:
             try:
                 await fn(*args)
             except BaseException as exc:
-                if not _is_cancellation(exc) and not self._is_unwinding():
+                is_stray = self._is_stray(exc, None)
+                if is_cancellation(exc) and not is_stray:
+                    raise
+                if not self._is_unwinding():
                     self.broken_item = item
+                self._leave(exc)
+                if is_stray:
+                    raise RuntimeFault(f"{name} raised a Cancelled of no scope around it") from exc
                 raise
 
-        self._nursery.start_soon(job, name=name)
+        self.jobs.start_soon(job, name=name)
 
-    def _is_stray(self, error: BaseException) -> bool:
-        """Whether it is a Cancelled that nobody around the handler asked for: kept from elsewhere and
-        raised again it would pass for the end of this life, and the message come back for ever."""
-        scope = self.cell.loop_scope
-        is_ours = self._is_unwinding() or (scope is not None and scope.cancel_called)
-        return _is_cancellation(error) and not is_ours
+    def _is_stray(self, error: BaseException, inner: trio.CancelScope | None) -> bool:
+        """Whether it is a Cancelled that no scope around has asked for: kept from elsewhere and raised
+        again it would pass for the end of this life, and the message come back for ever."""
+        is_asked = self._is_cancelled or (inner is not None and inner.cancel_called)
+        return is_cancellation(error) and not is_asked
+
+    @property
+    def _is_cancelled(self) -> bool:
+        is_broken = self.jobs is not None and self.jobs.cancel_scope.cancel_called
+        return is_broken or self.child.scope.cancel_called
+
+    @property
+    def stragglers(self) -> Iterable[trio.lowlevel.Task]:
+        """Background tasks that were cancelled with the life and still run."""
+        return self.jobs.child_tasks if self.jobs is not None and self._is_cancelled else ()
 
     def _is_unwinding(self) -> bool:
         """Whether the life is ending anyway: what breaks now is not the cause and nobody's to blame."""
-        is_broken = self._nursery is not None and self._nursery.cancel_scope.cancel_called
-        return is_broken or self.child.stop_wanted or self.child.scope.cancel_called
+        return self._is_cancelled or self.child.stop_wanted
 
     def watch(self, other: "Cell") -> None:
         """Bring this life one Down when the other actor is stopped for good."""
@@ -276,9 +303,3 @@ class Incarnation:
         """The time for `terminate` is up."""
         if self._last_words is not None:
             self._last_words.cancel()
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return all(map(_is_cancellation, error.exceptions))
-    return isinstance(error, trio.Cancelled)

@@ -4,7 +4,7 @@ A deque holds the messages and Trio is used only to wait, because a channel cann
 tell an age or outlive its receiver.
 """
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -53,6 +53,11 @@ class _Sender:
         self.refusal: str | None = None
 
 
+# Stands for the senders of an actor that never had one wait. Ordered: a plain dict whose first entries
+# were deleted looks for its new first one in linear time.
+NO_SENDERS: OrderedDict[trio.lowlevel.Task, _Sender] = OrderedDict()
+
+
 class Queue:
     """Messages in order of arrival under one Mailbox policy, and the senders that wait for room.
 
@@ -74,7 +79,7 @@ class Queue:
         self._lost = lost
         self._is_telling = False
         self._items: deque[Envelope] = deque()
-        self._senders: dict[trio.lowlevel.Task, _Sender] = {}
+        self._senders = NO_SENDERS
         self._equals: Counter[object] | None = None  # kept only once somebody coalesces
 
     def __len__(self) -> int:
@@ -128,6 +133,8 @@ class Queue:
     async def wait_for_room(self, envelope: Envelope) -> None:
         """Wait in line until the message is in: first come, first served."""
         task = trio.lowlevel.current_task()
+        if self._senders is NO_SENDERS:
+            self._senders = OrderedDict()
         sender = self._senders[task] = _Sender(envelope)
 
         def leave(_: object) -> trio.lowlevel.Abort:
@@ -156,10 +163,16 @@ class Queue:
         except ValueError:
             return False
         self._forget(envelope)
-        self.counters.expired += 1
+        self.expire(envelope)
         if self._senders:
             self._admit_waiting()
         return True
+
+    def expire(self, envelope: Envelope) -> None:
+        """The caller of an accepted message has given up, and it will not be handled."""
+        self.counters.expired += 1
+        if self.tracer is not None:
+            self.tracer.note("expired", envelope)
 
     def close(self, reason: str) -> list[Envelope]:
         """Empty the queue for good and turn the waiting senders away; gives what was still queued."""
@@ -170,12 +183,12 @@ class Queue:
         self.counters.returned += len(left)
         return left
 
-    def turn_away(self, reason: str) -> None:
-        """Refuse those who wait for room: ActorDown, with this reason."""
-        for task, sender in self._senders.items():
-            sender.refusal = reason
+    def turn_away(self, reason: str, but: Callable[[trio.lowlevel.Task], bool] | None = None) -> None:
+        """Refuse those who wait for room: ActorDown, with this reason. `but` says who may stay."""
+        leaving = [task for task in self._senders if but is None or not but(task)]
+        for task in leaving:
+            self._senders.pop(task).refusal = reason
             trio.lowlevel.reschedule(task)
-        self._senders.clear()
 
     def _admit(self, envelope: Envelope) -> None:
         self.counters.accepted += 1
@@ -189,8 +202,7 @@ class Queue:
             self.tracer.note("queued", envelope)
 
     def _admit_waiting(self) -> None:
-        task, sender = next(iter(self._senders.items()))
-        del self._senders[task]
+        task, sender = self._senders.popitem(last=False)
         sender.envelope.enqueued_at = trio.current_time()
         self._admit(sender.envelope)
         trio.lowlevel.reschedule(task)

@@ -9,7 +9,18 @@ import trio
 if TYPE_CHECKING:
     from .reports import CrashReport
 
-__all__ = ["Call", "CallOf", "Cast", "CastOf", "Down", "Envelope", "Reply", "brief", "cut"]
+__all__ = [
+    "Call",
+    "CallOf",
+    "Cast",
+    "CastOf",
+    "Down",
+    "Envelope",
+    "Reply",
+    "brief",
+    "brief_text",
+    "cut",
+]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -17,6 +28,8 @@ Own_co = TypeVar("Own_co", covariant=True)
 
 # A message may carry a whole document; a report shows enough of it to recognise it.
 REPR_CHARS = 200
+# A validation error tells of each field it saw; more is in the traceback.
+ERROR_CHARS = 2000
 
 
 class Cast:
@@ -67,6 +80,15 @@ def brief(value: object) -> str:
     except Exception as exc:  # noqa: BLE001  reports must come out whatever a message does
         text = f"<{type(value).__name__}: repr raised {type(exc).__name__}>"
     return cut(text, REPR_CHARS)
+
+
+def brief_text(error: BaseException) -> str:
+    """The error's own words in at most 2,000 characters."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  reports must come out whatever an error's __str__ does
+        text = "<no message: its __str__ raised>"
+    return cut(text, ERROR_CHARS)
 
 
 def cut(text: str, chars: int) -> str:

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager, contextmanager
 
 import trio
 
-from .end import FATAL
-from .errors import StartFailed, start_failed
+from .end import fatal_in, sole
+from .outcome import both, outcome, raise_as_it_is
 from .reports import BlockedReport, Hooks
 from .spec import ChildSpec
 from .tree import Tree
@@ -16,6 +16,7 @@ __all__ = ["open_tree"]
 
 
 @asynccontextmanager
+@trio.lowlevel.enable_ki_protection  # of what is around the block, not of the block
 async def open_tree(
     spec: ChildSpec,
     *,
@@ -26,8 +27,11 @@ async def open_tree(
 
     Raises StartFailed if it does not come up. A root that gives up cancels the block, and its error
     comes out here, bare; an error of the block itself, or its cancellation, comes out once everything
-    is stopped. A zombie keeps the block open until it ends: a task cannot be abandoned. `watchdog_s`: a
-    thread calls the hook `blocked` when the event loop has not turned for so long; None is no thread.
+    is stopped. If both fail they come out as a group, but what must end the program comes out alone,
+    and a block that only tells of the fall is the `__context__`. A stop somebody else asks for does not
+    end the block: one that wants to end with the tree waits in `tree.wait()`. A zombie keeps it open
+    until it ends: a task cannot be abandoned. `watchdog_s`: a thread calls the hook `blocked` when the
+    event loop has not turned for so long; None is no thread.
     """
     tree = Tree(spec, hooks)
     with _watched(tree, watchdog_s):
@@ -53,37 +57,22 @@ def _watched(tree: Tree, limit_s: float | None) -> Iterator[None]:
 
 
 @asynccontextmanager
+@trio.lowlevel.enable_ki_protection
 async def _opened(tree: Tree) -> AsyncIterator[None]:
     failure: BaseException | None = None
     try:
-        async with trio.open_nursery() as nursery:
+        async with tree.watch.running(), trio.open_nursery() as nursery:
             try:
                 with tree.user_scope:
                     await tree.run_root(nursery)
                     yield
             except BaseException as exc:  # noqa: BLE001  raised again below, bare, after the stop
                 failure = exc
-            try:
-                with trio.CancelScope(shield=True):
-                    await tree.wind_down()
-            finally:
-                tree.watch.close()
-            nursery.cancel_scope.cancel()
-    except BaseException as exc:  # noqa: BLE001
-        failure = failure or exc
-    error = tree.root_error()
-    is_fatal = isinstance(error, FATAL)
-    if isinstance(error, Exception) and not is_fatal and tree.root.started_at is None:
-        error = start_failed(tree.root.id, error)
-    _raise_first(failure, error)
-
-
-def _raise_first(users: BaseException | None, trees: BaseException | None) -> None:
-    """Raise the error of the block or of the tree; of two unrelated ones, both."""
-    if trees is None or trees is users or isinstance(users, StartFailed):
-        if users is not None:
-            raise users
-    elif users is None or isinstance(users, trio.Cancelled):
-        raise trees
-    else:
-        raise BaseExceptionGroup("the tree failed, and so did its user", [trees, users])
+            with trio.CancelScope(shield=True):
+                await tree.wind_down()
+    except BaseException as exc:  # noqa: BLE001  the stop was interrupted
+        broken = fatal_in(exc) or sole(exc)
+        failure = broken if failure is None else both(broken, failure)
+    fault = outcome(failure, tree.failure)
+    if fault is not None:
+        raise_as_it_is(fault)

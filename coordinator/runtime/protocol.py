@@ -1,12 +1,16 @@
 """Which messages an actor takes, by the annotation of its `handle`, and the check at the sender."""
 
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from .callables import cannot_be_awaited
+from .errors import SpecError
 from .messages import Call, Cast
 
 if TYPE_CHECKING:
@@ -53,9 +57,17 @@ class Takes:
 
 
 def takes_of(actor: "type[Actor]") -> Takes:
-    """What the class takes; everything, if its `handle` does not say so in a checkable way."""
+    """What the class takes; everything, if its `handle` does not say so in a checkable way.
+
+    SpecError if `handle` is not async, or if the annotation cannot be resolved: unchecked it would only
+    look like a promise.
+    """
     known = _KNOWN.get(actor)
     if known is None:
+        if cannot_be_awaited(actor.handle):
+            raise SpecError(
+                f"{actor.__qualname__}.handle is not async: nothing it gives can be awaited"
+            )
         known = _KNOWN[actor] = Takes(actor.__qualname__, _classes(_annotation(actor)))
     return known
 
@@ -65,14 +77,47 @@ _KNOWN: "WeakKeyDictionary[type, Takes]" = WeakKeyDictionary()
 
 
 def _annotation(actor: type) -> object:
-    """How `handle` annotates its message; Any if it does not, or if the name means nothing here."""
+    """How `handle` annotates its message, and nothing else it annotates; Any if it does not."""
+    handle = inspect.unwrap(actor.handle)  # type: ignore[attr-defined]
     try:
-        message = list(inspect.signature(actor.handle).parameters.values())[1]  # type: ignore[attr-defined]
-        if message.kind in (message.KEYWORD_ONLY, message.VAR_KEYWORD):  # `handle` is some wrapper
-            return Any
-        return typing.get_type_hints(actor.handle).get(message.name, Any)  # type: ignore[attr-defined]
-    except (AttributeError, IndexError, NameError, SyntaxError, TypeError, ValueError):
+        message = list(inspect.signature(handle).parameters.values())[1]
+    except (IndexError, TypeError, ValueError):
         return Any
+    if message.annotation is message.empty or message.kind in (
+        message.KEYWORD_ONLY,
+        message.VAR_KEYWORD,
+    ):
+        return Any  # it says nothing, or is some wrapper
+    said = types.SimpleNamespace(__annotations__={"message": message.annotation})
+    try:
+        near = _closed_over(handle) | _of_its_class(actor)
+        hints = typing.get_type_hints(said, _known_to(handle, actor), near)
+    except Exception as exc:
+        raise SpecError(
+            f"{actor.__qualname__}.handle takes {message.annotation!r}, which cannot be resolved: {exc}"
+        ) from exc
+    return hints["message"]
+
+
+def _known_to(function: Any, actor: type) -> dict[str, Any]:
+    """The names of the module it was written in; of its class's, if it is no plain function."""
+    module = getattr(sys.modules.get(actor.__module__), "__dict__", {})
+    return getattr(function, "__globals__", module)
+
+
+def _of_its_class(actor: type) -> dict[str, Any]:
+    """The names beside `handle` in the class that has it: there its messages may be defined, too."""
+    return next((dict(vars(each)) for each in actor.__mro__ if "handle" in vars(each)), {})
+
+
+def _closed_over(function: Any) -> dict[str, object]:
+    """The names of an enclosing function that this one uses: there its messages may be defined."""
+    found: dict[str, object] = {}
+    names = function.__code__.co_freevars if inspect.isfunction(function) else ()
+    for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=False):
+        with suppress(ValueError):  # nothing is in it yet
+            found[name] = cell.cell_contents
+    return found
 
 
 def _classes(hint: Any) -> tuple[type, ...] | None:

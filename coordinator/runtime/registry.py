@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .errors import ChildExists
+from .errors import ChildExists, UnknownChild
 
 if TYPE_CHECKING:
     from .child import Child, Owner
@@ -54,11 +54,11 @@ class Registry:
         return self._reserved.get(name)
 
     def find(self, id: str) -> "Child":  # noqa: A002
-        """The child of that id; KeyError names an unknown one."""
+        """The child of that id; UnknownChild names an unknown one."""
         try:
             return self._children[id]
         except KeyError:
-            raise KeyError(f"nothing in the tree is called {id!r}") from None
+            raise UnknownChild(f"nothing in the tree is called {id!r}") from None
 
     def children(self) -> "list[Child]":
         """Everybody, in order of registration."""

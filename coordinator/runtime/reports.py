@@ -1,8 +1,12 @@
 """What the runtime tells about itself: reports as plain data, and the hooks they go through."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
+
+from .callables import is_async
+from .errors import SpecError
+from .messages import brief
 
 __all__ = [
     "BlockedReport",
@@ -95,9 +99,10 @@ class BlockedReport:
 class Hooks:
     """Called as things happen, from inside the runtime: sync, quick, and optional one by one.
 
-    A hook that raises changes nothing; the failure is counted in `Tree.hook_failures`. `redact` says
-    what may be seen of a message or state before it is rendered anywhere; what it gives is shown
-    instead, a text as it is. `blocked` is called from the watchdog's thread.
+    A hook that raises an Exception changes nothing; the failure is counted in `Tree.hook_failures`. A
+    SystemExit ends the program from here as from anywhere. `redact` says what may be seen of a message
+    or state before it is rendered anywhere; what it gives is shown instead, a text as it is. An error's
+    own words and traceback do not pass it. `blocked` is called from the watchdog's thread.
     """
 
     # id, message, seconds handled, seconds waited, messages left behind it
@@ -112,3 +117,9 @@ class Hooks:
     zombie: Callable[[ZombieReport], None] | None = None
     redact: Callable[[str, object], object] | None = None  # id, value → what to show of it
     blocked: Callable[[BlockedReport], None] | None = None
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            hook = getattr(self, each.name)
+            if hook is not None and (not callable(hook) or is_async(hook)):
+                raise SpecError(f"Hooks: {each.name} is {brief(hook)}, must be a sync function")

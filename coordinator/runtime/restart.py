@@ -64,7 +64,7 @@ class Window:
 
     def _forget(self, now: float) -> None:
         times = self._times
-        while times and times[0] < now - self.period_s:
+        while times and times[0] + self.period_s < now:  # the sum by which `now` may have been reached
             times.popleft()
 
 

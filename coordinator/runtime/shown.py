@@ -6,19 +6,17 @@ Everything the runtime shows of an actor's data goes through here, so a secret i
 from typing import TYPE_CHECKING
 
 from .actor import Actor
-from .messages import REPR_CHARS, brief, cut
+from .messages import REPR_CHARS, brief, brief_text, cut
 
 if TYPE_CHECKING:
     from .reports import Hooks
 
-__all__ = ["STATE_CHARS", "brief_text", "plain", "redacted", "show", "state_of"]
+__all__ = ["STATE_CHARS", "plain", "redacted", "show", "state_of"]
 
 # A state worth looking at fits; ten thousand of them in one dump still fit into memory.
 STATE_CHARS = 64_000
 # Deeper than any state one would read, and far from the interpreter's own limit.
 DEPTH = 20
-# A validation error tells of each field it saw; more is in the traceback.
-ERROR_CHARS = 2000
 
 
 def redacted(hooks: "Hooks", id: str, value: object) -> object:  # noqa: A002
@@ -89,9 +87,11 @@ class _Plain:
         self._left = chars
 
     def of(self, value: object, depth: int) -> object:
-        if value is None or isinstance(value, bool | int):
+        if value is None or isinstance(value, bool):
             self._left -= 8
             return value
+        if isinstance(value, int):
+            return self._int(value)
         if isinstance(value, float):
             self._left -= 8
             return value if value - value == 0 else None
@@ -105,6 +105,12 @@ class _Plain:
             return self._list(value, depth)
         return self._text(brief(value))
 
+    def _int(self, value: int) -> object:
+        if value.bit_length() > 3 * REPR_CHARS:  # json and str refuse one of thousands of digits
+            return self._text(brief(value))
+        self._left -= max(8, value.bit_length() // 3)
+        return value
+
     def _text(self, text: str) -> str:
         room = max(0, self._left)
         self._left -= len(text) + 2
@@ -112,6 +118,7 @@ class _Plain:
 
     def _dict(self, value: "dict[object, object]", depth: int) -> dict[str, object]:
         shown: dict[str, object] = {}
+        self._left -= 2
         for key, inner in value.items():
             if self._left <= 0:
                 shown["…"] = f"{len(value) - len(shown)} more"
@@ -124,18 +131,10 @@ class _Plain:
         self, value: "list[object] | tuple[object, ...] | set[object] | frozenset[object]", depth: int
     ) -> list[object]:
         shown: list[object] = []
+        self._left -= 2
         for inner in value:
             if self._left <= 0:
                 shown.append(f"… {len(value) - len(shown)} more")
                 break
             shown.append(self.of(inner, depth - 1))
         return shown
-
-
-def brief_text(error: BaseException) -> str:
-    """The error's own words, bounded like a message's repr."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001  reports must come out whatever an error's __str__ does
-        text = "<no message: its __str__ raised>"
-    return cut(text, ERROR_CHARS)

@@ -4,10 +4,13 @@ import inspect
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from .callables import cannot_be_awaited, refusal_of
 from .errors import SpecError
+from .protocol import takes_of
 from .restart import Restart, Strategy
 
 if TYPE_CHECKING:
@@ -79,10 +82,23 @@ def _require_arguments(owner: str, args: object, kwargs: object) -> None:
     _require_a(Mapping, owner, "kwargs", kwargs)
 
 
+# Those of `child`, but for the id, which nobody can leave out.
+OPTIONS = (
+    "restart", "shutdown_s", "start_timeout_s", "mailbox", "handler_timeout_s", "backoff",
+    "significant",
+)  # fmt: skip
+# One letter too many, too few or wrong in the shortest of them; `timeout_s` may be an actor's own.
+ALIKE = 0.85
+
+
 # A tree has a few dozen classes of actors; a hundred thousand children of one are described as quickly.
 @lru_cache(maxsize=256)
-def _signature(actor: "type[Actor]") -> inspect.Signature:
-    return inspect.signature(actor)
+def _signature(actor: "type[Actor]") -> inspect.Signature | None:
+    """None if only a call can tell."""
+    try:
+        return inspect.signature(actor)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +132,8 @@ class Backoff:
     def __post_init__(self) -> None:
         _require_seconds("Backoff", "min_s", self.min_s, zero=True)
         _require_number("Backoff", "max_s", self.max_s)
+        for name, value in (("min_s", self.min_s), ("max_s", self.max_s)):
+            _require(value < math.inf, "Backoff", name, value, "finite")
         _require_number("Backoff", "jitter", self.jitter)
         _require(self.max_s >= self.min_s, "Backoff", "max_s", self.max_s, f"at least {self.min_s}")
         _require(0 <= self.jitter <= 1, "Backoff", "jitter", self.jitter, "between 0 and 1")
@@ -164,11 +182,13 @@ class ActorSpec(ChildSpec):
         _require_arguments(self.id, self.args, self.kwargs)
         try:
             takes = _signature(self.actor)  # type: ignore[arg-type]  # classes can be hashed
-            takes.bind(*self.args, **self.kwargs)
+            if takes is not None:
+                takes.bind(*self.args, **self.kwargs)
         except TypeError as exc:
             raise SpecError(
                 f"{self.id}: {self.actor.__name__} does not take these arguments: {exc}"
             ) from None
+        takes_of(self.actor)  # refuses an annotation that cannot be resolved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,8 +200,12 @@ class TaskSpec(ChildSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(callable(self.fn), self.id, "fn", self.fn, "an async function")
+        is_async = callable(self.fn) and not cannot_be_awaited(self.fn)
+        _require(is_async, self.id, "fn", self.fn, "an async function")
         _require_arguments(self.id, self.args, {})
+        refusal = refusal_of(self.fn, self.args, {"task_status": None})
+        if refusal is not None:
+            raise SpecError(f"{self.id}: fn does not take these args and task_status: {refusal}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,12 +274,29 @@ def child(
     significant: bool = False,
     **kwargs: Any,
 ) -> ActorSpec:
-    """An actor to be built as `actor(*args, **kwargs)`; arguments it does not take are refused here."""
-    return ActorSpec(
+    """An actor to be built as `actor(*args, **kwargs)`; arguments it does not take are refused here.
+
+    So is one that looks like a misspelt option, should the actor take any keyword; such an argument is
+    given by `ActorSpec`.
+    """
+    spec = ActorSpec(
         id=id, restart=restart, shutdown_s=shutdown_s, start_timeout_s=start_timeout_s,
         backoff=backoff, significant=significant, actor=actor, args=args, kwargs=kwargs,
         mailbox=mailbox, handler_timeout_s=handler_timeout_s,
     )  # fmt: skip
+    _require_no_misspelling(spec)
+    return spec
+
+
+def _require_no_misspelling(spec: ActorSpec) -> None:
+    signature = _signature(spec.actor)  # type: ignore[arg-type]  # classes can be hashed
+    takes = () if signature is None else signature.parameters.values()
+    if not spec.kwargs or not any(each.kind is each.VAR_KEYWORD for each in takes):
+        return
+    for name in spec.kwargs.keys() - {each.name for each in takes}:
+        meant = get_close_matches(name, OPTIONS, n=1, cutoff=ALIKE)
+        if meant:
+            raise SpecError(f"{spec.id}: {name} is no option, was {meant[0]} meant?")
 
 
 def task(

@@ -20,8 +20,8 @@ from .child import AfterStop, Child
 from .end import FATAL
 from .restart import Window
 from .spec import DYNAMIC_CAP, SupervisorSpec
-from .stop import press, settle
-from .verdict import fail_start, is_of_first_start, judge
+from .stop import break_off, press, settle
+from .verdict import fail_start, is_charged, is_of_first_start, judge
 
 if TYPE_CHECKING:
     from .spec import ChildSpec
@@ -69,6 +69,9 @@ class Supervisor(Messageless):
         async with trio.open_nursery() as self._nursery:
             try:
                 await self._serve()
+            except BaseException as exc:
+                self.child.note_cause(exc)
+                raise
             finally:
                 with trio.CancelScope(shield=True):
                     await self._wind_up()
@@ -94,13 +97,14 @@ class Supervisor(Messageless):
             while not self._is_everybody_down():
                 await self._bell.wait(wake_at)
                 wake_at = self._step(trio.current_time())
-        except BaseException:
-            for child in self.children.values():
-                if child.is_alive:
-                    child.kill(trio.current_time())
+        except BaseException as exc:
+            self.child.note_cause(exc)
+            await break_off(self.children, self._bell)
+            settle(self.children.values(), self.put_down)
             raise
-        if any(c.is_alive for c in self.children.values()):
-            self.child.mark_held()
+        finally:
+            if any(c.is_alive for c in self.children.values()):
+                self.child.mark_held(self.failure)
 
     def _plan_first_start(self, now: float) -> None:
         self.is_running = self.is_first_start = True
@@ -186,8 +190,12 @@ class Supervisor(Messageless):
 
     def _press(self, child: Child, now: float) -> None:
         press(child, now, hurry=self.hurry)
-        if child.is_zombie and is_of_first_start(self, child):
-            fail_start(self, child, child.start_error or child.forced_error)
+        if not child.is_zombie:
+            return
+        if is_of_first_start(self, child):
+            fail_start(self, child, child.cause or child.forced_error)
+        if isinstance(child.cause, FATAL):
+            self.fail(child.cause)
 
     def _expect(self, child: Child, now: float) -> None:
         """Look at it again when its time comes; one whose time has come waits for its turn."""
@@ -338,6 +346,10 @@ class Supervisor(Messageless):
         """Judge the child's end at the next step."""
         self._ended.append(child)
         self._bell.ring()
+
+    def charges(self, child: Child) -> bool:
+        """Whether a crash of the child now costs the budget."""
+        return is_charged(self, child)
 
     def ask_stop(self, reason: str, *, final: bool) -> None:
         """Stop everything in order; asked again it changes nothing."""

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = ["CAPACITY", "EventKind", "Trace", "TraceEvent", "Tracer", "traced"]
 
-EventKind = Literal["queued", "begun", "handled", "crashed", "stashed", "dropped"]
+EventKind = Literal[
+    "queued",
+    "begun",
+    "handled",
+    "crashed",
+    "stashed",
+    "dropped",
+    "expired",
+    "returned",
+    "dead_lettered",
+]
 
 # Four mailboxes of the default size: a reader that looks again within a batch or two loses nothing.
 CAPACITY = 256

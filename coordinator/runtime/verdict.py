@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .end import End
     from .supervisor import Supervisor
 
-__all__ = ["fail_start", "is_of_first_start", "judge"]
+__all__ = ["fail_start", "is_charged", "is_of_first_start", "judge"]
 
 
 def judge(owner: "Supervisor", child: "Child", end: "End", now: float) -> None:
@@ -23,7 +23,7 @@ def judge(owner: "Supervisor", child: "Child", end: "End", now: float) -> None:
     if child.stop_wanted or owner.is_winding_up:
         owner.put_down(child)
     elif end.is_fatal:
-        child.start_error = end.error  # if somebody waits for the start, this is why there is none
+        child.cause = end.error  # if somebody waits for the start, this is why there is none
         child.become("failed")
     elif end.ignored is not None:
         _accept_ignore(owner, child, end.ignored)
@@ -37,6 +37,14 @@ def judge(owner: "Supervisor", child: "Child", end: "End", now: float) -> None:
     else:
         child.ever_settled = True
         _let_go(owner, child, abnormal=end.error is not None)
+
+
+def is_charged(owner: "Supervisor", child: "Child") -> bool:
+    """Whether a crash of the child now is answered by a restart: no other costs the budget."""
+    if child.stop_wanted or owner.is_winding_up or child.is_requested:
+        return False
+    fails_the_start = child.started_at is None and is_of_first_start(owner, child)
+    return not fails_the_start and child.spec.restart != "temporary"
 
 
 def is_of_first_start(owner: "Supervisor", child: "Child") -> bool:
@@ -66,7 +74,7 @@ def _accept_ignore(owner: "Supervisor", child: "Child", why: str) -> None:
 
 def _refuse_request(owner: "Supervisor", child: "Child", cause: BaseException | None) -> None:
     """A child somebody asked for did not come up: a new one is gone, an old one stays stopped."""
-    child.start_error = cause
+    child.cause = cause
     if not child.ever_settled:
         owner.remove(child, "it did not start")
     else:

@@ -2,6 +2,8 @@
 
 import heapq
 import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Protocol
 
@@ -32,9 +34,11 @@ class DeadlineWatch:
     one is looked up. So a cell costs one heap operation per handler timeout, however many messages it
     handles. A call stays in the heap when it is answered; the answered ones are dropped once they
     outnumber the rest. `expected_at` tells which entry counts: others of the same are passed over.
+    `broke` hears what somebody raises who is told; the others are told all the same.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, broke: Callable[[BaseException], None]) -> None:
+        self._broke = broke
         self._heap: list[tuple[float, int, Watched]] = []
         self._order = count()
         self._bell = Bell()
@@ -50,16 +54,23 @@ class DeadlineWatch:
         if self._heap[0][2] is watched:
             self._bell.ring()
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Watch as long as the block takes, whatever is raised in it."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.run)
+            try:
+                yield
+            finally:
+                self._scope.cancel()
+
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
-        """Watch until closed. Shielded: handlers and calls have deadlines in an ordered stop, too."""
+        """Watch for good. Shielded: handlers and calls have deadlines in an ordered stop, too."""
         with self._scope:
             while True:
                 await self._bell.wait(self._heap[0][0] if self._heap else math.inf)
                 self._look(trio.current_time())
-
-    def close(self) -> None:
-        """Nobody is left to watch."""
-        self._scope.cancel()
 
     def _look(self, now: float) -> None:
         while self._heap and self._heap[0][0] <= now:
@@ -68,9 +79,15 @@ class DeadlineWatch:
                 continue
             watched.expected_at = math.inf
             if watched.deadline <= now:
-                watched.overrun()
+                self._tell(watched)
             elif watched.deadline < math.inf:
                 self.expect(watched)
+
+    def _tell(self, watched: Watched) -> None:
+        try:
+            watched.overrun()
+        except BaseException as exc:  # noqa: BLE001  without the watch no deadline would hold
+            self._broke(exc)
 
     def _rebuild(self) -> None:
         """Drop what has no deadline any more, and wait for as many entries again."""

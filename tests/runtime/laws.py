@@ -10,9 +10,10 @@ from coordinator.runtime import Tree
 from coordinator.runtime.bodies import ActorBody
 from coordinator.runtime.cell import Cell
 from coordinator.runtime.child import Child
+from coordinator.runtime.down import Watching
 from coordinator.runtime.supervisor import Supervisor
 
-__all__ = ["Laws", "tasks_below"]
+__all__ = ["Laws", "everybody", "tasks_below"]
 
 SETTLED = ("stopped", "failed", "restarting")
 
@@ -26,7 +27,7 @@ class Laws:
 
     def broken(self, root_task: trio.lowlevel.Task, errands: int) -> list[str]:
         """Every law that does not hold now; `errands` are the program's own tasks."""
-        places = list(_places(self.tree.root))
+        places = list(everybody(self.tree.root))
         tasks = tasks_below(root_task)
         self.cells.update(c.body.cell for c in places if isinstance(c.body, ActorBody))
         return [
@@ -44,13 +45,13 @@ class Laws:
         """To be asked when every task is blocked: who has something to do and does not do it."""
         return [
             f"{place.id} sleeps beside {len(place.body.cell.queue)} messages"
-            for place in _places(self.tree.root)
+            for place in everybody(self.tree.root)
             if isinstance(place.body, ActorBody) and _is_idle(place) and place.body.cell.has_work()
         ]
 
     def untold(self) -> list[str]:
         """To be asked at rest: who watches somebody that is down, and has not heard of it."""
-        places = {place.id: place for place in _places(self.tree.root)}
+        places = {place.id: place for place in everybody(self.tree.root)}
         return [
             f"{place.id} was not told of the end of {name}"
             for place in places.values()
@@ -58,12 +59,22 @@ class Laws:
             if name not in places or _is_down(places[name])
         ]
 
+    def forgotten(self) -> list[str]:
+        """To be asked when nobody waits for an end, and nobody follows messages: who is still told."""
+        return [
+            *(f"{cell.id} will tell somebody who is gone of its end"
+              for cell in self.cells for who in cell.watchers or () if not _lives(who)),
+            *(f"{cell.id} keeps a call whose caller has left"
+              for cell in self.cells for envelope in cell.queue._items if envelope.abandoned),
+            *(f"{cell.id} is traced by nobody" for cell in self.cells if cell.tracer is not None),
+        ]  # fmt: skip
+
     def unsettled(self) -> list[str]:
         """To be asked when all deadlines and backoffs are over: who is still on the way somewhere."""
         return [
             f"{place.id} is still {place.status}"
-            for place in _places(self.tree.root)
-            if place.status not in ("running", "stopped", "failed")
+            for place in everybody(self.tree.root)
+            if place.status not in ("running", "stopped", "failed") or _is_down(place) == place.is_alive
         ]
 
     def _names(self, places: list[Child]) -> list[str]:
@@ -74,11 +85,12 @@ class Laws:
         ]
 
 
-def _places(root: Child) -> Iterator[Child]:
+def everybody(root: Child) -> Iterator[Child]:
+    """The place and all below it."""
     yield root
     if isinstance(root.body, Supervisor):
         for inner in root.body.children.values():
-            yield from _places(inner)
+            yield from everybody(inner)
 
 
 def tasks_below(task: trio.lowlevel.Task) -> dict[trio.lowlevel.Task, str]:
@@ -117,6 +129,10 @@ def _leftovers(place: Child, tasks: dict[trio.lowlevel.Task, str]) -> Iterator[s
         return
     if place.end is None and place.status not in SETTLED:
         yield f"{place.id} is {place.status} and has no life"
+    if isinstance(place.body, Supervisor):
+        body = place.body
+        if body.is_running or body.hurry or body.stop_asked is not None or len(body._agenda):
+            yield f"{place.id} keeps something of a life that is over"
     if isinstance(place.body, ActorBody):
         cell = place.body.cell
         left = (
@@ -143,8 +159,20 @@ def _watched_by(place: Child) -> set[str]:
     return set() if life is None else getattr(life.actor, "watched", set())
 
 
+def _lives(watcher: object) -> bool:
+    """Whether a watch belongs to a life that is not over: all others are of tasks that wait."""
+    if not isinstance(watcher, Watching):
+        return False
+    place = watcher._watcher.child
+    life = place.body.incarnation if isinstance(place.body, ActorBody) else None
+    return life is not None and life.watching is watcher
+
+
 def _is_down(place: Child) -> bool:
-    return isinstance(place.body, ActorBody) and place.body.cell.closed is not None
+    """Whether its reference says so; the others have none, and their status does."""
+    if isinstance(place.body, ActorBody):
+        return place.body.cell.closed is not None
+    return place.status in ("stopped", "failed")
 
 
 def _is_idle(place: Child) -> bool:

@@ -29,12 +29,16 @@ __all__ = [
     "SCHEDULES",
     "DeadlockError",
     "Explored",
+    "Fault",
     "LeakError",
     "LivelockError",
     "Scenario",
     "ScheduleFailure",
+    "aim",
     "at_every_step",
     "cancel",
+    "cancel_here",
+    "cancel_life",
     "choose",
     "crash",
     "explore",
@@ -134,8 +138,7 @@ class _Chooser(random.Random):
         while waiting:
             ordered.append(waiting.pop(self.choose(len(waiting))))
         if self.victim is not None:
-            for task in ordered:
-                self.victim.see(task)
+            self.victim.see(ordered)
         if self.passes > MAX_PASSES:
             self._break_off(ordered)
         x[:] = ordered[::-1]
@@ -179,36 +182,69 @@ class _Recorded:
 
 
 class _Victim:
-    """Strikes the task of one name at its k-th step."""
+    """Strikes the task of one name at its k-th step; with `asleep` at the k-th pass of its life,
+    whether it runs in that one or waits for something."""
 
-    def __init__(self, name: str, step: int, fault: Fault) -> None:
+    def __init__(self, name: str, step: int, fault: Fault, *, asleep: bool = False) -> None:
         self.name = name
         self.step = step
         self.fault = fault
+        self.asleep = asleep
         self.seen = 0
+        self.is_spared = False
 
-    def see(self, task: trio.lowlevel.Task) -> None:
+    def again(self) -> "_Victim":
+        """The same one, not struck yet."""
+        return _Victim(self.name, self.step, self.fault, asleep=self.asleep)
+
+    def see(self, batch: list[trio.lowlevel.Task]) -> None:
         """Count a step that is about to happen; a task's very first step has no await to fail in."""
-        if task.name != self.name or task._schedule_points == 0:
+        if self.is_spared or self.seen >= self.step:
             return
-        self.seen += 1
-        if self.seen == self.step:
-            self.fault(task)
+        for task in list(_runner().tasks) if self.asleep else batch:
+            if task.name != self.name or task._schedule_points == 0:
+                continue
+            self.seen += 1
+            if self.seen == self.step:
+                self.fault(task)
 
 
 def crash(error: Callable[[], BaseException]) -> Fault:
-    """The await the task is in raises a new `error()` instead of returning."""
+    """The await the task is in raises a new `error()` instead of returning, or of waiting on."""
 
-    def strike(task: trio.lowlevel.Task) -> None:
-        task._next_send = outcome.Error(error())
+    def fail(task: trio.lowlevel.Task) -> None:
+        broken = error()
 
-    return strike
+        def give_up() -> Any:
+            raise broken
+
+        if task._abort_func is None:
+            task._next_send = outcome.Error(broken)
+        else:
+            task._attempt_abort(give_up)
+
+    return fail
 
 
 def cancel(task: trio.lowlevel.Task) -> None:
     """Cancel the nursery the task was started in."""
     assert task.parent_nursery is not None  # only Trio's own root has none
     task.parent_nursery.cancel_scope.cancel()
+
+
+def cancel_here(task: trio.lowlevel.Task) -> None:
+    """Cancel the innermost scope around the await the task is in."""
+    task._cancel_status._scope.cancel()
+
+
+def cancel_life(task: trio.lowlevel.Task) -> None:
+    """Cancel the task's own outermost scope, and with it everything it does."""
+    assert task.parent_nursery is not None  # only Trio's own root has none
+    outside, status = task.parent_nursery._cancel_status, task._cancel_status
+    inner = status
+    while status is not outside and status._parent is not None:
+        inner, status = status, status._parent
+    inner._scope.cancel()
 
 
 class _DeadlockBreaker(trio.abc.Instrument):
@@ -298,6 +334,13 @@ def choose(options: int) -> int:
     return chooser.choose(options) if isinstance(chooser, _Chooser) else 0
 
 
+def aim(is_on: bool) -> None:
+    """Whether the victim's steps count from here on; in a scenario that does not say they all do."""
+    chooser = vars(scheduler)["_r"]
+    if isinstance(chooser, _Chooser) and chooser.victim is not None:
+        chooser.victim.is_spared = not is_on
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
     choices: list[int]
@@ -371,22 +414,29 @@ def _next_prefix(run: _Run, deviations: int | None) -> list[int] | None:
 
 
 def at_every_step(
-    scenario: Scenario, task_name: str, fault: Fault, schedules: int = 1, limit: int = 1000
+    scenario: Scenario,
+    task_name: str,
+    fault: Fault,
+    schedules: int = 1,
+    limit: int = 1000,
+    *,
+    asleep: bool = False,
 ) -> int:
     """Run once for each step of the task and strike it there; gives the steps that were struck.
 
-    The scenario must hold whatever is struck. Steps are counted over all tasks of that name.
+    The scenario must hold whatever is struck. Steps are counted over all tasks of that name. With
+    `asleep` each scheduling pass counts as one, so that the task is struck while it waits, too.
     """
     asked = _asked()
     if asked is not None:
-        victim = _Victim(task_name, int(os.environ["STEP"]), fault)
+        victim = _Victim(task_name, int(os.environ["STEP"]), fault, asleep=asleep)
         replay(scenario, asked, victim)
         return victim.step
     steps = 0
     for step in range(1, limit + 1):
         was_struck = False
         for seed in range(schedules):
-            victim = _Victim(task_name, step, fault)
+            victim = _Victim(task_name, step, fault, asleep=asleep)
             run = _run(scenario, _source(seed), victim)
             _require_success(scenario, run, seed=seed, victim=victim)
             was_struck |= victim.seen >= step
@@ -418,7 +468,7 @@ def shrink(
     def fails(candidate: list[int]) -> bool:
         nonlocal tried
         tried += 1
-        again = None if victim is None else _Victim(victim.name, victim.step, victim.fault)
+        again = None if victim is None else victim.again()
         return type(_run(scenario, _Recorded(candidate), again).error) is error
 
     size = len(best)

@@ -439,3 +439,36 @@ async def test_a_request_given_up_leaves_nothing_behind(autojump_clock: MockCloc
         assert tree._registry.find("a").watchers == ()
         await tree.terminate_child("root", "a")
         assert status(tree, "a") == "stopped"
+
+
+async def test_a_start_that_a_failed_start_cuts_short_is_an_error_of_its_own() -> None:
+    """What the tree falls with is its cause, and gets no context from who asked."""
+    heard = list[StartFailed]()
+
+    async def ask(tree: Tree) -> None:
+        try:
+            raise OSError("handled")
+        except OSError:
+            try:
+                await tree.start_child("root", player(Chronicle(), "new"))
+            except StartFailed as exc:
+                heard.append(exc)
+
+    def employ(actor: Player) -> None:
+        actor.context.spawn(ask, actor.context.tree, name="ask")
+
+    async def fail(actor: Player) -> None:
+        await settle()
+        raise BoomError("bad")
+
+    cast = [
+        player(Chronicle(), "a", Script(on_init=employ)),
+        player(Chronicle(), "bad", Script(on_init=fail)),
+    ]
+    with pytest.raises(StartFailed, match="bad did not start") as caught:
+        async with open_tree(supervisor("root", *cast)):
+            pass
+    assert [(e.child_id, e.reason, e.__cause__) for e in heard] == [
+        ("bad", caught.value.reason, caught.value)
+    ]
+    assert caught.value.__context__ is None

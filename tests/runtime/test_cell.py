@@ -1,5 +1,7 @@
 """What outlives an actor's lives, and how it is accounted for."""
 
+from dataclasses import replace
+
 import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +11,7 @@ from trio.testing import MockClock
 from coordinator.runtime import (
     ActorDown,
     Cast,
+    CrashReport,
     Mailbox,
     MailboxFull,
     RuntimeFault,
@@ -54,6 +57,27 @@ async def test_queued_messages_survive_a_group_restart(autojump_clock: MockClock
         assert [x for x in chronicle.lines if x.startswith("said")] == [f"said b {n}" for n in range(3)]
         assert chronicle.returned == []
         assert is_conserved(tree)
+
+
+async def test_the_crashes_of_an_item_are_kept_without_their_circumstances() -> None:
+    """A thousand items' states would fill memory; error and traceback stay, the hook has seen all."""
+    kept, chronicle = list[CrashReport](), Chronicle()
+
+    def work(actor: Player) -> None:
+        kept.extend(actor.context.crashes_of("item"))
+        actor.context.working_on("item")
+        if not kept:
+            raise BoomError("x")
+
+    spec = player(chronicle, "a", Script(state={"open": 3}))
+    async with open_tree(supervisor("root", spec), hooks=chronicle.hooks()) as tree:
+        tree.ref("a").cast_nowait(Say("before"))
+        tree.ref("a").cast_nowait(Do(work))
+        await settle()
+    (told,) = chronicle.crashes
+    assert (told.state, len(told.last_messages)) == ({"open": 3}, 1)
+    assert kept == [replace(told, state=None, last_messages=(), caller_stack=())]
+    assert "BoomError: x" in kept[0].traceback
 
 
 async def test_dropped_messages_are_reported() -> None:

@@ -1,11 +1,15 @@
 """One place in the tree: its identity, its waits, its errors."""
 
+import gc
+import weakref
+from typing import ClassVar
+
 import pytest
 import trio
 from trio.testing import MockClock
 
-from coordinator.runtime import Backoff, StartFailed, open_tree, supervisor
-from tests.runtime.stage import Boom, Chronicle, Hang, Player, Script, player, settle
+from coordinator.runtime import Backoff, Ignore, StartFailed, child, open_tree, supervisor
+from tests.runtime.stage import Boom, BoomError, Chronicle, Hang, Player, Script, player, settle
 
 
 async def test_a_stop_while_starting_cancels_at_once(autojump_clock: MockClock) -> None:
@@ -81,3 +85,41 @@ async def test_who_is_ready_in_spite_of_the_cancellation_is_late(autojump_clock:
     assert [(c.id, c.phase) for c in chronicle.crashes] == [("a", "start"), ("root", "start")]
     assert chronicle.of("terminate") == ["a"]
     assert chronicle.zombies == []
+
+
+class Remembered(Player):
+    """Counts the instances that are still there."""
+
+    alive: ClassVar["weakref.WeakSet[Remembered]"] = weakref.WeakSet()
+
+    async def init(self) -> None:
+        self.alive.add(self)
+        if self.context.incarnation > 1 or self.script.failing_inits:
+            raise BoomError("init")
+        if self.script.state == "declines":
+            raise Ignore("not today")
+
+
+@pytest.mark.parametrize("case", ["declines", "retries", "start by hand", "restart by hand"])
+async def test_who_did_not_start_is_not_kept(case: str, autojump_clock: MockClock) -> None:
+    """The error of a start that failed, or declined, holds no frames once its asker knows it."""
+    Remembered.alive.clear()
+    script = Script(state=case, failing_inits=case == "start by hand")
+    spec = child(Remembered, Chronicle(), script, id="a", backoff=Backoff(min_s=60, max_s=90))
+    initial = [] if case == "start by hand" else [spec]
+    async with open_tree(supervisor("root", *initial)) as tree:
+        keeps = None if not initial else tree.ref("a")
+        if case == "retries":
+            tree.ref("a").cast_nowait(Boom())
+        elif case == "start by hand":
+            with pytest.raises(StartFailed) as caught:
+                await tree.start_child("root", spec)
+            del caught
+        elif case == "restart by hand":
+            await tree.terminate_child("root", "a")
+            with pytest.raises(StartFailed) as caught:
+                await tree.restart_child("root", "a")
+            del caught
+        await trio.sleep(30)
+        gc.collect()
+        assert (keeps is None, len(Remembered.alive)) == (not initial, 0)

@@ -3,8 +3,8 @@
 import trio
 
 from coordinator.runtime import open_tree, supervisor
-from coordinator.runtime.current import CURRENT, running_child
-from tests.runtime.stage import Chronicle, Do, Player, player, settle
+from coordinator.runtime.current import CURRENT, busy_child, running_child
+from tests.runtime.stage import Chronicle, Do, DoAsync, Player, player, settle
 
 
 async def test_handlers_and_their_background_tasks_belong_to_their_child() -> None:
@@ -42,3 +42,27 @@ async def test_a_task_started_further_out_belongs_to_nobody() -> None:
 
         await tree.ref("a").cast(Do(lambda actor: outer.start_soon(stop)))
         await tree.wait()
+
+
+async def test_a_child_is_held_up_by_its_handler_and_what_that_waits_for() -> None:
+    """A nursery in the handler counts, a background task and a nursery in it do not."""
+    seen = list[tuple[str, str]]()
+
+    async def look(where: str) -> None:
+        owner = busy_child()
+        seen.append((where, "" if owner is None else owner.id))
+
+    async def spread(where: str) -> None:
+        await look(where)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(look, where)
+
+    async def handle(actor: Player) -> None:
+        actor.context.spawn(spread, "job", name="job")
+        await spread("handler")
+
+    async with open_tree(supervisor("root", player(Chronicle(), "a"))) as tree:
+        await tree.ref("a").cast(DoAsync(handle))
+        await settle()
+        await look("outside")
+    assert sorted(seen) == [("handler", "a")] * 2 + [("job", "")] * 2 + [("outside", "")]

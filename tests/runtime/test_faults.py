@@ -17,6 +17,7 @@ from coordinator.runtime import (
     open_tree,
     supervisor,
 )
+from tests.runtime.arena import is_struck
 from tests.runtime.machine import strike
 from tests.runtime.moments import any_moment
 from tests.runtime.scenarios import crash_once, given
@@ -34,13 +35,6 @@ def cast(story: Chronicle) -> SupervisorSpec:
     mid = supervisor("mid", player(story, "b"), player(story, "c", slow), strategy="one_for_all")
     pool = dynamic("pool", initial=[player(story, "d"), player(story, "e")])
     return supervisor("root", player(story, "a"), mid, pool)
-
-
-def is_struck(error: BaseException | None) -> bool:
-    """Whether the fault is in it: itself, in each part of a group, or as a cause."""
-    if isinstance(error, BaseExceptionGroup):
-        return all(map(is_struck, error.exceptions))
-    return isinstance(error, BoomError) or (error is not None and is_struck(error.__cause__))
 
 
 def are_unpaired(story: Chronicle) -> list[str]:

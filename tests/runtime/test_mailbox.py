@@ -148,6 +148,30 @@ async def test_closing_returns_the_queue_and_turns_senders_away() -> None:
     assert (refused, box.counters.returned, len(box)) == (["1"], 1, 0)
 
 
+async def test_who_may_stay_keeps_its_place_in_the_line() -> None:
+    """Of those who wait for room the others are turned away, and its message gets in next."""
+    box, ends, tasks = queue(1), list[str](), list[trio.lowlevel.Task]()
+    box.offer(letter("0"))
+
+    async def send(word: str) -> None:
+        tasks.append(trio.lowlevel.current_task())
+        try:
+            await put(box, letter(word))
+            ends.append(f"{word} is in")
+        except ActorDown:
+            ends.append(f"{word} is refused")
+
+    async with trio.open_nursery() as nursery:
+        for word in "12":
+            nursery.start_soon(send, word)
+            await settle()
+        box.turn_away("draining", but=lambda task: task is tasks[1])
+        await settle()
+        assert (ends, box.senders_waiting) == (["1 is refused"], 1)
+        box.take()
+    assert ends[1:] == ["2 is in"]
+
+
 async def test_withdrawing_a_call_makes_room() -> None:
     """A call whose caller gave up leaves the queue, and the next sender gets its place."""
     box, given_up = queue(1), call("given up")

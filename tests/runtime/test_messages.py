@@ -8,8 +8,8 @@ import pytest
 import trio
 import trio.testing
 
-from coordinator.runtime.messages import Envelope, Reply, brief
-from tests.runtime.stage import Say, settle
+from coordinator.runtime.messages import Envelope, Reply, brief, brief_text
+from tests.runtime.stage import BoomError, Say, settle
 
 
 def test_brief_is_bounded() -> None:
@@ -26,6 +26,17 @@ def test_brief_survives_a_broken_repr() -> None:
             raise ValueError("no")
 
     assert brief(Broken()) == "<Broken: repr raised ValueError>"
+
+
+def test_an_errors_own_words_are_bounded() -> None:
+    """An error that carries a document is cut; one whose __str__ raises is named."""
+
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise ValueError("no")
+
+    assert len(brief_text(BoomError("x" * 10_000))) == 2000
+    assert "__str__ raised" in brief_text(MuteError())
 
 
 async def test_a_waiting_caller_gets_the_first_answer() -> None:

@@ -4,7 +4,7 @@ import functools
 import gc
 import typing
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -16,6 +16,7 @@ from coordinator.runtime import (
     Cast,
     Down,
     Hooks,
+    SpecError,
     Tree,
     child,
     open_tree,
@@ -80,6 +81,27 @@ class Unresolvable(Actor):
 
 class NoText(Actor):
     async def handle(self, message: "Red |") -> None: ...  # type: ignore[valid-type]  # noqa: F722
+
+
+class Hidden(Actor):
+    async def handle(self, message: Red) -> "Nowhere | None": ...  # type: ignore[name-defined]  # noqa: F821
+
+
+def enclosed() -> type[Actor]:
+    class Local(Red):
+        pass
+
+    class Late(Red):
+        pass
+
+    class Matching(Actor):
+        async def handle(self, message: "Local | Red") -> None:
+            assert not isinstance(message, Local | Late)
+
+    return Matching
+
+
+Enclosed = enclosed()
 
 
 class Unannotated(Actor):
@@ -171,8 +193,8 @@ class Later(Cast):
         (Noted, {Red}, {Blue}),
         (Positional, {Red}, {Blue}),
         (Decorated, {Red}, {Blue}),
-        (Unresolvable, {Red, Blue, Shade}, set()),
-        (NoText, {Red, Blue, Shade}, set()),
+        (Hidden, {Red}, {Blue}),
+        (Enclosed, {Red}, {Blue}),
         (Unannotated, {Red, Blue, Shade}, set()),
         (Anything, {Red, Blue, Shade}, set()),
         (AnyOne, {Red, Blue, Shade}, set()),
@@ -190,6 +212,54 @@ def test_the_annotation_of_handle_is_the_protocol(
     """Unions, aliases, texts and bounds count by their classes; what cannot be checked is open."""
     takes = takes_of(actor)
     assert {kind for kind in taken | refused if takes.accepts(kind)} == taken
+
+
+@pytest.mark.parametrize(("actor", "said"), [(Unresolvable, "'Nowhere'"), (NoText, r"'Red \|'")])
+def test_an_annotation_that_cannot_be_resolved_is_refused(actor: type[Actor], said: str) -> None:
+    """An actor that seems to be checked and is not is no specification; actor and text are named."""
+    with pytest.raises(SpecError, match=rf"{actor.__name__}.handle takes {said}, which cannot"):
+        child(actor, id="a")
+
+
+def test_a_message_class_nobody_can_find_is_refused() -> None:
+    """One of an enclosing function is found if `handle` uses it; as a mere text it is not."""
+
+    class Local(Cast):
+        pass
+
+    class ByName(Actor):
+        async def handle(self, message: "Local") -> None: ...
+
+    with pytest.raises(SpecError, match="name 'Local' is not defined"):
+        child(ByName, id="a")
+
+
+def test_a_name_that_is_not_bound_yet_is_passed_over() -> None:
+    """Other names of the enclosing function may come later; the message's counts."""
+
+    class Early(Actor):
+        async def handle(self, message: "Red") -> None:
+            assert not isinstance(message, Unbound)
+
+    assert takes_of(Early).accepts(Red)
+
+    class Unbound(Cast):
+        pass
+
+
+def test_an_actor_of_no_module_is_checked_all_the_same() -> None:
+    """One made by `exec`, or whose `handle` is an object, has names to look up."""
+
+    class Called:
+        def __call__(self, actor: object, message: "Red") -> Awaitable[None]:
+            return Plain().handle(Red())  # type: ignore[return-value]
+
+    class ByObject(Actor):
+        handle = Called()  # type: ignore[assignment]
+
+    assert not takes_of(ByObject).accepts(Blue)
+    made = type("Made", (Actor,), {"handle": Text.handle, "__module__": "nowhere"})
+    assert not takes_of(made).accepts(Blue)
 
 
 async def test_another_message_is_refused_at_the_sender() -> None:
@@ -298,3 +368,21 @@ def test_the_keywords_of_a_wrapper_are_no_message() -> None:
         handle = plain(Plain.handle)
 
     assert takes_of(Wrapped).accepts(Blue)
+
+
+def test_a_message_class_of_the_actors_own_class_is_found() -> None:
+    """As its annotation is read later, where Python itself would have looked."""
+
+    class Nesting(Actor):
+        class Tick(Cast): ...
+
+        async def handle(self, message: "Tick") -> None: ...
+
+    class Heir(Nesting):
+        Tick = Blue  # type: ignore[assignment]  # says nothing about what was written above
+
+    for actor in (Nesting, Heir):
+        takes = takes_of(actor)
+        assert takes.accepts(Nesting.Tick)
+        assert not takes.accepts(Red)
+        assert not takes.accepts(Blue)

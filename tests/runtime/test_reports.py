@@ -1,6 +1,10 @@
 """What hooks are told, and when."""
 
-from coordinator.runtime import Hooks, open_tree, supervisor
+import functools
+
+import pytest
+
+from coordinator.runtime import Hooks, SpecError, open_tree, supervisor
 from tests.runtime.stage import Boom, Chronicle, Say, Script, player, settle
 
 
@@ -45,3 +49,30 @@ async def test_a_crash_report_tells_the_circumstances() -> None:
     assert (report.message, report.attempt, report.mailbox_depth) == ("Boom(word='x', once=True)", 1, 1)
     assert "BoomError: x" in report.traceback
     assert report.error.at.endswith("+00:00")
+
+
+async def _never(*_: object) -> None:
+    """Would have to be awaited, which nobody does."""
+
+
+@pytest.mark.parametrize("hook", [_never, functools.partial(_never, 1), "log", 5])
+@pytest.mark.parametrize("name", ["started", "redact", "blocked"])
+def test_a_hook_that_would_never_run_is_refused(name: str, hook: object) -> None:
+    """An async function, or what is no function at all, is named when the hooks are given."""
+    with pytest.raises(SpecError, match=f"Hooks: {name} is .*, must be a sync function"):
+        Hooks(**{name: hook})  # type: ignore[arg-type]
+
+
+async def test_a_hook_that_exits_ends_the_program() -> None:
+    """Only an Exception of a hook is counted and passed over; the tree stops in order first."""
+    chronicle = Chronicle()
+
+    def leave(*_: object) -> None:
+        raise SystemExit(3)
+
+    spec = supervisor("root", player(chronicle, "a"), player(chronicle, "b"))
+    with pytest.raises(SystemExit):  # noqa: PT012  the tree itself raises
+        async with open_tree(spec, hooks=Hooks(handled=leave)) as tree:
+            tree.ref("b").cast_nowait(Say("x"))
+            await tree.wait()
+    assert chronicle.of("terminate") == ["b", "a"]

@@ -54,6 +54,14 @@ def test_window_edge_is_inclusive() -> None:
     assert window.left(5.001) == 1
 
 
+def test_the_edge_holds_at_any_time() -> None:
+    """Rounding does not let a restart be forgotten early: its time and the period add up to now."""
+    for start in (n / 10 for n in range(1, 2000)):
+        window = Window(1, 5.0)
+        window.charge(start)
+        assert not window.charge(start + 5.0), start
+
+
 def test_intensity_zero_allows_nothing() -> None:
     """The first crash is already one too many."""
     assert not Window(0, 5.0).charge(0.0)

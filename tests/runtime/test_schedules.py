@@ -12,12 +12,16 @@ from trio._core import _run as scheduler
 from tests.runtime.moments import any_moment
 from tests.runtime.schedules import (
     DeadlockError,
+    Fault,
     LeakError,
     LivelockError,
     Scenario,
     ScheduleFailure,
+    aim,
     at_every_step,
     cancel,
+    cancel_here,
+    cancel_life,
     crash,
     explore,
     explore_all,
@@ -332,6 +336,59 @@ def test_a_cancellation_reaches_every_await_of_the_chosen_task() -> None:
 
     assert at_every_step(scene, "victim", cancel) == 3
     assert cuts == [0, 1, 2, 3]
+
+
+def test_a_sleeping_victim_is_struck_at_every_pass() -> None:
+    """One that waits for the whole time is met once per pass, and its wait is over then."""
+    cuts: list[int] = []
+
+    async def scene() -> None:
+        passes = 0
+        over = trio.Event()
+
+        async def victim() -> None:
+            with suppress(StruckError):
+                await over.wait()
+            cuts.append(passes)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(victim, name="victim")
+            for _ in range(4):
+                await trio.lowlevel.checkpoint()
+                passes += 1
+            over.set()
+
+    assert at_every_step(scene, "victim", crash(StruckError)) == 1
+    cuts.clear()
+    assert at_every_step(scene, "victim", crash(StruckError), asleep=True) == 4
+    assert cuts == [3, 4, 4, 4, 4]  # the last two: woken with the others, and not struck at all
+
+
+@pytest.mark.parametrize(("fault", "lines"), [(cancel_here, ["one", "all"]), (cancel_life, ["one"])])
+def test_one_scope_or_all_of_the_victims_are_cancelled(fault: Fault, lines: list[str]) -> None:
+    """Cancelled is the scope around the one await, or everything the task does, past its shields."""
+    runs: list[list[str]] = []
+
+    async def victim() -> None:
+        with trio.CancelScope():
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1)
+            runs[-1].append("one")
+            await trio.lowlevel.checkpoint()
+            runs[-1].append("all")
+
+    async def scene() -> None:
+        runs.append([])
+        aim(False)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(victim, name="victim")
+            await trio.lowlevel.checkpoint()
+            aim(True)
+            await trio.lowlevel.checkpoint()
+            aim(False)
+
+    assert at_every_step(scene, "victim", fault, asleep=True) == 1
+    assert runs == [lines, ["one", "all"]]
 
 
 def test_a_fault_that_breaks_the_scenario_names_its_step() -> None:

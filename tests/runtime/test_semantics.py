@@ -13,10 +13,11 @@ from coordinator.runtime.actor import CALL_TIMEOUT_S
 from coordinator.runtime.cell import ITEMS, LAST_MESSAGES, LATENCIES
 from coordinator.runtime.crash import CRASH_STATE_CHARS, TRACEBACK_CHARS
 from coordinator.runtime.incarnation import BATCH, BATCH_S, LAST_WORDS_S
-from coordinator.runtime.messages import REPR_CHARS
+from coordinator.runtime.messages import ERROR_CHARS, REPR_CHARS
 from coordinator.runtime.restart import backoff_delay_s, quiet_s
-from coordinator.runtime.shown import ERROR_CHARS, STATE_CHARS
+from coordinator.runtime.shown import STATE_CHARS
 from coordinator.runtime.spec import (
+    ALIKE,
     DYNAMIC_CAP,
     HANDLER_TIMEOUT_S,
     INTENSITY,
@@ -53,6 +54,7 @@ NUMBERS = {
     "start timeout": f"{START_TIMEOUT_S:g} s",
     "shutdown": f"{SHUTDOWN_S:g} s; supervisors: unlimited",
     "grace after cancel": f"{GRACE_S:g} s",
+    "misspelt option": f"{ALIKE * 100:g} % alike",
     "`terminate` after cancel": f"{LAST_WORDS_S:g} s",
     "intensity / period": f"{INTENSITY} in {PERIOD_S:g} s",
     "dynamic cap": f"{DYNAMIC_CAP} × intensity",

@@ -1,5 +1,6 @@
 """A specification that cannot be run is refused before anything starts, with field and value."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import pytest
 
 from coordinator.runtime import (
+    Actor,
     ActorSpec,
     Backoff,
+    Cast,
     ChildSpec,
     Mailbox,
     SpecError,
@@ -41,6 +44,9 @@ async def run(*, task_status: object) -> None:
         (lambda: Backoff(min_s=-1), "min_s is -1"),
         (lambda: Backoff(min_s=2, max_s=1), "max_s is 1"),
         (lambda: Backoff(jitter=1.5), "jitter is 1.5"),
+        (lambda: Backoff(max_s=math.inf), "max_s is inf"),
+        (lambda: Backoff(min_s=math.inf, max_s=math.inf), "min_s is inf"),
+        (lambda: Backoff(max_s=math.nan), "max_s is nan"),
         (lambda: actor(""), "id is ''"),
         (lambda: actor(restart="sometimes"), "restart is 'sometimes'"),
         (lambda: actor(shutdown_s=-1), "shutdown_s is -1"),
@@ -161,6 +167,69 @@ def test_an_unknown_key_is_refused(fields: dict[str, Any]) -> None:
         child(Player, Chronicle(), id="a", **fields)
 
 
+class Anything(Actor):
+    """Takes whatever it is given."""
+
+    def __init__(self, *, restarts: int = 0, **options: object) -> None:
+        self.options = restarts, options
+
+
+@pytest.mark.parametrize("name", ["shutdwn_s", "shutdown", "handler_timeout", "mail_box", "backof"])
+def test_a_keyword_that_looks_like_an_option_is_refused(name: str) -> None:
+    """An actor that takes any keyword does not swallow a misspelt option."""
+    misspelt: dict[str, Any] = {name: 1}
+    with pytest.raises(SpecError, match=f"a: {name} is no option, was .* meant"):
+        child(Anything, id="a", **misspelt)
+
+
+def test_keywords_of_the_actors_own_are_passed_on() -> None:
+    """Those it names, those that look like no option, and any that is given explicitly."""
+    assert child(Anything, id="a", restarts=1, timeout_s=2, ids=3).kwargs["restarts"] == 1
+    assert ActorSpec(id="a", actor=Anything, kwargs={"shutdown": 5}).kwargs == {"shutdown": 5}
+
+
+async def not_a_task() -> None:
+    """Takes no `task_status`."""
+
+
+def not_async(*, task_status: object) -> None:
+    """Gives nothing that could be awaited."""
+
+
+@pytest.mark.parametrize(
+    ("fn", "args", "why"),
+    [
+        (not_a_task, (), "unexpected keyword argument 'task_status'"),
+        (run, (1,), "too many positional arguments"),
+        (not_async, (), "is .*not_async.*, must be an async function"),
+        (functools.partial(not_async), (), "must be an async function"),
+    ],
+)
+def test_a_task_that_can_only_fail_is_refused(fn: Any, args: tuple[Any, ...], why: str) -> None:
+    """A function that is not async, or takes neither its arguments nor `task_status`, is named."""
+    with pytest.raises(SpecError, match=f"t: fn .*{why}"):
+        task(fn, *args, id="t")
+
+
+@pytest.mark.parametrize(
+    "fn", [functools.partial(run), lambda task_status: run(task_status=task_status)]
+)
+def test_a_task_in_any_wrapping_is_taken(fn: Any) -> None:
+    """Partials and plain functions that give an awaitable are as good as the function itself."""
+    assert task(fn, id="t").fn is fn
+
+
+def test_an_actor_whose_handle_is_not_async_is_refused() -> None:
+    """It would crash at each message."""
+
+    class Plain(Actor):
+        def handle(self, message: object) -> int:  # type: ignore[override]
+            return 1
+
+    with pytest.raises(SpecError, match="handle is not async"):
+        child(Plain, id="a")
+
+
 def test_missing_actor_arguments_are_refused() -> None:
     """An actor that cannot be built is found when the tree is described."""
     with pytest.raises(SpecError, match="Player does not take"):
@@ -180,3 +249,12 @@ def test_a_specification_is_plain_data() -> None:
     assert one == child(Player, chronicle, id="a")
     with pytest.raises(AttributeError):
         one.id = "b"  # type: ignore[misc]
+
+
+def test_a_class_without_a_signature_is_not_tried() -> None:
+    """Python knows none of `dict`; an actor that is one, too, is built and found out."""
+
+    class Table(Actor, dict):  # type: ignore[type-arg]
+        async def handle(self, message: Cast) -> None: ...
+
+    assert child(Table, 1, id="a", timeout_s=2).kwargs == {"timeout_s": 2}

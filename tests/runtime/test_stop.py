@@ -1,10 +1,14 @@
 """The ladder: ask, deadline, cancel, grace, zombie; strictly one child after the other."""
 
+import sys
+
 import pytest
 import trio
 from trio.testing import MockClock
 
 from coordinator.runtime import Tree, child, dynamic, open_tree, supervisor, task
+from coordinator.runtime.child import Child
+from coordinator.runtime.supervisor import Supervisor
 from tests.runtime.stage import (
     AT_ONCE,
     Boom,
@@ -349,3 +353,35 @@ async def test_a_zombie_that_has_ended_is_shown_down(autojump_clock: MockClock) 
         gate.set()
         await settle()
         assert status(tree, "a") == "stopped"
+
+
+async def test_a_stop_broken_off_gives_up_at_once_who_is_held(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who said so before has had its grace, and is not waited for until it ends."""
+    gate, broken = trio.Event(), list[str]()
+    steps = sys.modules[Supervisor.__module__]
+    press = steps.press
+
+    def breaks(held: Child, now: float, *, hurry: bool) -> None:
+        if held.id == "s" and held.is_held and not broken:
+            broken.append(held.id)
+            raise BoomError("a bug in the step")
+        press(held, now, hurry=hurry)
+
+    monkeypatch.setattr(steps, "press", breaks)
+    stubborn = player(Chronicle(), "z", Script(ignores_cancel_until=gate), shutdown_s=0.1)
+    with pytest.raises(BoomError):  # noqa: PT012  the tree itself raises
+        async with open_tree(supervisor("root", supervisor("s", stubborn))) as tree:
+            tree.ref("z").cast_nowait(Hang())
+            await settle()
+            begin = trio.current_time()
+            tree.request_stop()
+            try:
+                with trio.move_on_after(60):
+                    await tree.wait()
+            finally:
+                waited = trio.current_time() - begin
+                gate.set()
+            assert broken == ["s"]
+    assert waited < 3

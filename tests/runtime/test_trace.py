@@ -1,27 +1,45 @@
 """A trace streams what happens to an actor's messages, and never weighs on the actor."""
 
+from dataclasses import dataclass
+
 import pytest
 import trio
 from trio.testing import MockClock
 
 from coordinator.runtime import (
+    Actor,
     AdminError,
+    Call,
+    CallTimeout,
     Hooks,
     Mailbox,
     MailboxFull,
     Trace,
     TraceEvent,
+    child,
     dynamic,
     open_tree,
     supervisor,
 )
-from tests.runtime.stage import Boom, Chronicle, Do, Hang, Player, Say, player, settle
+from tests.runtime.stage import Boom, Chronicle, Do, Echo, Hang, Player, Say, player, settle
+
+
+@dataclass(frozen=True)
+class Keep(Call[int]):
+    after_s: float
+
+
+class Hoarder(Actor):
+    async def handle(self, message: Keep) -> int:
+        await trio.sleep(message.after_s)
+        self.context.stash()
+        return 0
 
 
 async def _read(trace: Trace, count: int) -> list[TraceEvent]:
     """The next events, which are there already."""
     events = list[TraceEvent]()
-    with trio.fail_after(1):
+    with trio.fail_after(60):
         while len(events) < count:
             events.append(await anext(trace))
     return events
@@ -72,6 +90,44 @@ async def test_what_the_mailbox_drops_is_told(autojump_clock: MockClock) -> None
         ("queued", "Say(word='new')"),
         ("queued", "Say(word='old')"),
     ]
+
+
+async def test_every_end_of_a_message_is_told(autojump_clock: MockClock) -> None:
+    """A call whose caller leaves expires, a poison is dead-lettered, what a stop finds is returned."""
+    async with open_tree(supervisor("root", player(Chronicle(), "a"))) as tree:
+        ref = tree.ref("a")
+        with tree.trace("a") as trace:
+            ref.cast_nowait(Hang(for_s=2))
+            with pytest.raises(CallTimeout):
+                await ref.call(Echo("late"), timeout_s=1)
+            ref.cast_nowait(Boom("x"))
+            ref.cast_nowait(Hang(for_s=2))
+            ref.cast_nowait(Say("left"))
+            await trio.sleep(2)
+            await tree.terminate_child("root", "a")
+            events = [event async for event in trace]
+    ends = [(e.kind, e.message, e.attempt) for e in events if e.kind not in ("queued", "begun")]
+    assert ends == [
+        ("expired", "Echo(word='late')", 1),
+        ("handled", "Hang(for_s=2)", 1),
+        ("crashed", "Boom(word='x', once=False)", 1),
+        ("crashed", "Boom(word='x', once=False)", 2),
+        ("dead_lettered", "Boom(word='x', once=False)", 2),
+        ("handled", "Hang(for_s=2)", 1),
+        ("returned", "Say(word='left')", 1),
+    ]
+
+
+async def test_a_stashed_call_whose_caller_leaves_expires(autojump_clock: MockClock) -> None:
+    """Wherever it waits, also while it is in hand."""
+    async with open_tree(supervisor("root", child(Hoarder, id="a"))) as tree:
+        with tree.trace("a") as trace:
+            for after_s in (0.0, 2.0):
+                with pytest.raises(CallTimeout):
+                    await tree.ref("a").call(Keep(after_s), timeout_s=1)
+            await trio.sleep(2)
+            events = await _read(trace, 7)
+    assert _kinds(events) == ["queued", "begun", "stashed", "expired", "queued", "begun", "expired"]
 
 
 async def test_a_refused_message_is_nobodys_event(autojump_clock: MockClock) -> None:
@@ -161,7 +217,7 @@ async def test_a_stopped_actor_has_nothing_to_tell() -> None:
     """A trace of one that is down for good is over at once."""
     async with open_tree(supervisor("root", player(Chronicle(), "a"))) as tree:
         await tree.terminate_child("root", "a")
-        with tree.trace("a") as trace, trio.fail_after(1):
+        with tree.trace("a") as trace, trio.fail_after(60):
             assert [event async for event in trace] == []
 
 

@@ -9,6 +9,7 @@ from trio.testing import MockClock
 from coordinator.runtime import CallTimeout, open_tree, supervisor
 from coordinator.runtime.watch import FEW, DeadlineWatch
 from tests.runtime.stage import (
+    BoomError,
     Chronicle,
     DoAsync,
     Echo,
@@ -121,10 +122,9 @@ class Due:
 
 async def test_a_deadline_that_moves_is_looked_up(autojump_clock: MockClock) -> None:
     """Pushed back it is kept until then, lifted it is dropped; and each is told at most once."""
-    watch, now = DeadlineWatch(), trio.current_time()
+    watch, now = DeadlineWatch(list[BaseException]().append), trio.current_time()
     moved, lifted, due = Due(now + 1), Due(now + 1), Due(now + 1)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch.run)
+    async with watch.running():
         for each in (moved, lifted, due):
             watch.expect(each)
         moved.deadline, lifted.deadline = now + 5, math.inf
@@ -133,12 +133,11 @@ async def test_a_deadline_that_moves_is_looked_up(autojump_clock: MockClock) -> 
         assert [each.expected_at for each in (moved, lifted, due)] == [now + 5, math.inf, math.inf]
         await trio.sleep(4)
         assert (moved.overruns, moved.expected_at) == (1, math.inf)
-        watch.close()
 
 
 def test_rebuilding_drops_what_has_no_deadline_any_more() -> None:
     """And tells it so, for an actor that becomes busy again has to be expected again."""
-    watch = DeadlineWatch()
+    watch = DeadlineWatch(list[BaseException]().append)
     idle, busy = [Due(5.0) for _ in range(FEW)], Due(7.0)
     for each in idle:
         watch.expect(each)
@@ -151,10 +150,9 @@ def test_rebuilding_drops_what_has_no_deadline_any_more() -> None:
 
 async def test_an_earlier_deadline_replaces_the_later_one(autojump_clock: MockClock) -> None:
     """Expected sooner than before it is told then, once; the later entry is passed over or swept."""
-    watch, now = DeadlineWatch(), trio.current_time()
+    watch, now = DeadlineWatch(list[BaseException]().append), trio.current_time()
     sooner = Due(now + 5)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch.run)
+    async with watch.running():
         watch.expect(sooner)
         sooner.deadline = now + 1
         watch.expect(sooner)
@@ -166,7 +164,6 @@ async def test_an_earlier_deadline_replaces_the_later_one(autojump_clock: MockCl
         assert sooner.overruns == 1
         await trio.sleep(2)
         assert (sooner.overruns, watch._heap) == (2, [])
-        watch.close()
 
 
 async def test_a_deadline_shorter_than_the_grace_holds_in_every_life(autojump_clock: MockClock) -> None:
@@ -185,3 +182,23 @@ async def test_a_deadline_shorter_than_the_grace_holds_in_every_life(autojump_cl
         await tree.ref("a").cast(DoAsync(hang))
         await trio.sleep(5)
     assert took == [0.25, 0.25]
+
+
+class Raising(Due):
+    """What is told of its deadline, and what it raises then."""
+
+    def overrun(self) -> None:
+        super().overrun()
+        raise BoomError("shielded" if trio.lowlevel.currently_ki_protected() else "open")
+
+
+async def test_what_is_raised_at_a_deadline_costs_nobody_elses(autojump_clock: MockClock) -> None:
+    """It is handed on, the watch goes on, and no KeyboardInterrupt arises there."""
+    raised = list[BaseException]()
+    watch, now = DeadlineWatch(raised.append), trio.current_time()
+    raising, calm = Raising(now + 1), Due(now + 1)
+    async with watch.running():
+        for each in (raising, calm):
+            watch.expect(each)
+        await trio.sleep(2)
+        assert (raising.overruns, calm.overruns, [*map(str, raised)]) == (1, 1, ["shielded"])

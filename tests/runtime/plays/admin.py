@@ -171,7 +171,7 @@ async def a_start_meets_the_stop_of_the_tree() -> None:
     assert story.of("init") == []
 
 
-@scenario("admin", small=True)
+@scenario("admin")
 async def a_start_meets_a_restart_of_its_supervisor() -> None:
     """Given a start_child in progress below a supervisor that falls, the asker is told at once."""
     story, told = Chronicle(), list[str]()

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from coordinator.runtime import ReachedMaxIntensity, Tree, dynamic, supervisor
+from coordinator.runtime import ReachedMaxIntensity, StartFailed, Tree, dynamic, supervisor
 from tests.runtime.scenarios import crash_once, given, scenario
 from tests.runtime.stage import (
     BoomError,
@@ -147,6 +147,21 @@ async def a_charged_crash_is_in_the_report_and_the_budget() -> None:
         assert [c.charged for c in story.crashes] == [True, True]
         await trio.sleep(5.1)
         assert tree.dump().find("root").budget_left == 3
+
+
+@scenario("intensity")
+async def only_a_crash_that_is_answered_by_a_restart_is_charged() -> None:
+    """Given crashes of a temporary child and in a start by hand, their reports say they are free."""
+    story = Chronicle()
+    async with given(story, supervisor("root", player(story, "a"))) as tree:
+        await tree.start_child("root", player(story, "b", restart="temporary"))
+        await crash_once(tree, "b")
+        with pytest.raises(StartFailed):
+            await tree.start_child("root", player(story, "c", Script(failing_inits=1)))
+        assert tree.dump().find("root").budget_left == 3
+        await crash_once(tree, "a")
+        assert tree.dump().find("root").budget_left == 2
+        assert [(c.id, c.charged) for c in story.crashes] == [("b", False), ("c", False), ("a", True)]
 
 
 @scenario("intensity", small=True)

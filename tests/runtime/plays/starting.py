@@ -233,20 +233,54 @@ async def a_start_by_hand_meets_a_group_restart() -> None:
         assert (status(tree, "new"), story.of("got")) == ("running", ["new"])
 
 
-@scenario("start")
+@scenario("start", small=True)
+async def who_hears_of_a_failed_start_may_try_again_at_once() -> None:
+    """Given a new child that cleans up when a stop cuts its start short, its asker hears afterwards."""
+    story = Chronicle()
+
+    async def tidy(_: Player) -> None:
+        try:
+            await trio.sleep(2)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0.5)
+
+    async with given(story, supervisor("root", supervisor("s"))) as tree:
+
+        async def start() -> None:
+            with pytest.raises(StartFailed, match="it was stopped first"):
+                await tree.start_child("s", player(story, "a", Script(on_init=tidy)))
+            await tree.start_child("s", player(story, "a"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(start)
+            await trio.sleep(1)
+            await tree.terminate_child("s", "a")
+        assert status(tree, "a") == "running"
+
+
+@scenario("start", small=True)
 async def a_start_by_hand_that_a_stop_cuts_short_leaves_nothing() -> None:
-    """Given new children that still start when one is stopped, or its supervisor, they are gone."""
+    """Given a new child that still starts when it is stopped, it is gone."""
+    await _cut_short("s", "a")
+
+
+@scenario("start", small=True)
+async def a_start_by_hand_that_its_supervisors_stop_cuts_short_leaves_nothing() -> None:
+    """Given a new child that still starts when its supervisor is stopped, it is gone."""
+    await _cut_short("root", "s")
+
+
+async def _cut_short(*stopped: str) -> None:
     story = Chronicle()
     async with given(story, supervisor("root", supervisor("s"))) as tree:
 
-        async def start(name: str) -> None:
+        async def start() -> None:
             with pytest.raises(StartFailed, match="it was stopped first"):
-                await tree.start_child("s", player(story, name, Script(init_takes_s=2)))
+                await tree.start_child("s", player(story, "a", Script(init_takes_s=2)))
 
         async with trio.open_nursery() as nursery:
-            for name in "ab":
-                nursery.start_soon(start, name)
+            nursery.start_soon(start)
             await trio.sleep(1)
-            await tree.terminate_child("s", "a")
-            await tree.terminate_child("root", "s")
+            await tree.terminate_child(*stopped)
         assert set(tree.healthy()) == {"root", "s"}

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, get_args
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from coordinator.config_file import default_fleet, read_fleet
+from coordinator.edges.web_address import web_address
 from coordinator.errors import SettingsError
 from coordinator.rules.fleet import Fleet
 
@@ -188,26 +188,7 @@ class Environment:
 
     def url(self, name: str) -> str | None:
         value = self._environ.get(name, "").strip()
-        if not value:
-            return None
-        if "@" in value:
-            self.fail(
-                name, "holds a user or password", "a URL without one", "use the variable made for it"
-            )
-        try:
-            parts = urlsplit(value)
-            sound = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-        except ValueError:
-            self.fail(name, f"is {value!r}", "an http or https URL", "e.g. https://forge.example.org")
-        if (
-            parts.scheme not in {"http", "https"}
-            or not sound
-            or parts.query
-            or parts.fragment
-            or " " in value
-        ):
-            self.fail(name, f"is {value!r}", "an http or https URL", "e.g. https://forge.example.org")
-        return value.rstrip("/")
+        return web_address(name, value) if value else None
 
     def repositories(self) -> Repositories:
         value = self._environ.get("GITEA_REPOSITORIES", "").strip()

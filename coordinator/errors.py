@@ -15,6 +15,7 @@ CoordinatorError
     └─ ForgeError         the forge's; each is also one of the two above
         ├─ ForgeUnavailable (VendorUnavailable)  network, timeout, 5xx, not an answer
         │   ├─ ForgeRateLimited                  429
+        │   ├─ ForgeTooLong                      more than we hold: ask for less
         │   └─ ForgeNotAsked                     circuit open, no connection free: nothing was sent
         └─ ForgeRefused (VendorRefused)          any other status from 300 on
             ├─ ForgeUnauthorized                 401: the token
@@ -38,6 +39,7 @@ __all__ = [
     "ForgeNotFound",
     "ForgeRateLimited",
     "ForgeRefused",
+    "ForgeTooLong",
     "ForgeUnauthorized",
     "ForgeUnavailable",
     "JournalCorrupt",
@@ -132,6 +134,10 @@ class ForgeUnavailable(ForgeError, VendorUnavailable):
         super().__init__(message, retry_after_s)
         self.status = status
         self.remedy = remedy
+
+
+class ForgeTooLong(ForgeUnavailable):
+    """The answer is longer than we are ready to hold; the forge is well, and may be asked for less."""
 
 
 class ForgeRateLimited(ForgeUnavailable):

@@ -26,6 +26,7 @@ __all__ = [
     "KnownOf",
     "ListIssues",
     "Look",
+    "NamedRepository",
     "ParseDone",
     "PollNow",
     "ReadAgain",
@@ -48,6 +49,7 @@ __all__ = [
     "Wake",
     "WatchedRepositories",
     "WatchedRepository",
+    "WriteAgain",
 ]
 
 
@@ -133,6 +135,13 @@ class WatchedRepositories(Call[tuple[WatchedRepository, ...]]):
 
 
 @dataclass(frozen=True, slots=True)
+class NamedRepository(Call[WatchedRepository | None]):
+    """The repository that is or was called `name`, in any case; None if there is none so called."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class KnownIssuesOf:
     """The issues known of a repository, sorted, without deleted ones and pull requests.
 
@@ -164,8 +173,8 @@ class ReadAgain(Call[int]):
 
 @dataclass(frozen=True, slots=True)
 class ReadBlockers(Call[int]):
-    """Read anew whatever blocks open issues of ours and lies outside the repositories with these ids,
-    since no sweep looks there; how many reads that opened."""
+    """Read anew what blocks open issues of ours and is shown by no sweep of the repositories with these
+    ids: what lies outside them, and pull requests. A few each time; how many reads that opened."""
 
     swept: frozenset[int]
 
@@ -203,6 +212,11 @@ class Refresh(Call[int]):
     is under way, it is done once more."""
 
     repo: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteAgain(Call[int]):
+    """To the scribe: try now what the forge has refused to take; on how many issues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,12 +265,16 @@ class Surveyed(Cast):
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """One repository was swept: where the next sweep begins, and what this one came upon."""
+    """One repository was swept: where the next sweep begins, and what this one came upon. `problem` is
+    why its comments were not looked through, "" if they were; `too_long` are issues and comments that
+    nobody can read."""
 
     visit: Visit
     changed: bool
     is_unsettled: bool
     commands: int = 0
+    problem: str = ""
+    too_long: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Literal
 from coordinator.edges.claude_wire import AnswerUnusable, one_word
 from coordinator.edges.retry_after_wire import retry_after_s, seconds_in
 from coordinator.errors import VendorRefused, VendorUnavailable
+from coordinator.rules.backoff import backoff_s
 from coordinator.rules.events import Metadata, ParseCost
 
 __all__ = [
@@ -64,9 +65,7 @@ def pause_s(failure: Failure, attempt: int, pace: Pace, *, billed: int, jitter: 
         return None if billed > 1 else 0.0
     if failure.retry_after_s is not None:
         return min(failure.retry_after_s, pace.retry_after_max_s)
-    doublings = min(attempt - 1, 32)  # beyond, any minimum has reached its maximum
-    wait_s = min(pace.min_s * 2.0**doublings, pace.max_s)
-    return wait_s * (1 - 0.25 * jitter)
+    return backoff_s(attempt, pace.min_s, pace.max_s, jitter=jitter)
 
 
 def failure_of_answer(problem: AnswerUnusable) -> Failure:

@@ -1,5 +1,6 @@
 """The driver of simulated agents, for the demo, tests and benchmarks: no process, no network."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from coordinator.rules.ids import RunId
 from coordinator.rules.orders import (
     CancelRun,
     CompactContext,
+    LookAgain,
     ParseIssue,
     ReadIssue,
     RotateSession,
@@ -35,7 +37,9 @@ class RehearsalDriver:
     """All simulated runs of one agent.
 
     `now_s` is any clock that only goes forward; `started_at` is the instant it shows now, so that
-    readings carry real instants. `speed` makes the agent live that much faster than the clock.
+    readings carry real instants. `speed` makes the agent live that much faster than the clock. A run
+    that nobody looks at for longer than `longest_s` stands still until somebody does: otherwise a fast
+    agent on a machine that pauses would be at its end before anybody could see it work.
     `script` says how each run goes. `failing_polls` are the numbers, from 1, of polls that raise.
     A run whose StartRun is handed over again after a restart begins afresh: what a simulation knew
     dies with its process.
@@ -48,6 +52,7 @@ class RehearsalDriver:
         now_s: Callable[[], float],
         started_at: datetime,
         speed: float = 1.0,
+        longest_s: float = math.inf,
         script: Callable[[StartRun, AgentSpec], Rehearsal] = rehearse,
         failing_polls: Collection[int] = (),
     ) -> None:
@@ -56,6 +61,9 @@ class RehearsalDriver:
         self._origin_s = now_s()
         self._started_at = started_at
         self._speed = speed
+        self._longest_s = longest_s
+        self._looked_at_s = self._origin_s
+        self._stood_s = 0.0
         self._script = script
         self._failing_polls = failing_polls
         self._polls = 0
@@ -72,7 +80,7 @@ class RehearsalDriver:
                 self._start(order, start)
             case CompactContext() | RotateSession() | CancelRun() as asked:
                 self._ask(order.id, asked)
-            case ParseIssue() | ReadIssue() | RunCommand():
+            case ParseIssue() | ReadIssue() | RunCommand() | LookAgain():
                 self._say(OrderAcked(order.id, "failed", "not an order for an agent"))
             case unknown:
                 assert_never(unknown)
@@ -102,7 +110,11 @@ class RehearsalDriver:
 
     def _elapsed_s(self) -> float:
         """Seconds in the agent's own time."""
-        return (self._now_s() - self._origin_s) * self._speed
+        now_s = self._now_s()
+        if self._runs:
+            self._stood_s += max(now_s - self._looked_at_s - self._longest_s, 0.0)
+        self._looked_at_s = now_s
+        return (now_s - self._origin_s - self._stood_s) * self._speed
 
     def _start(self, order: StoredOrder, start: StartRun) -> None:
         if start.run in self._runs:

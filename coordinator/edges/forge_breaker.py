@@ -8,6 +8,7 @@ Pure: instants (seconds of any monotonic clock) and chance come in, the next bre
 from dataclasses import dataclass, field, replace
 
 from coordinator.edges.gitea_remote_wire import BreakerState
+from coordinator.rules.backoff import backoff_s
 
 __all__ = ["Breaker", "BreakerPace"]
 
@@ -93,7 +94,6 @@ class Breaker:
         return replace(told, openings=self.openings + 1, open_until=now + pause_s, is_probing=False)
 
     def _pause_s(self, retry_after_s: float | None, jitter: float) -> float:
-        doublings = min(self.openings, 32)  # beyond, any first pause has reached its maximum
-        pause_s = min(self.pace.min_pause_s * 2.0**doublings, self.pace.max_pause_s)
-        wish_s = min(retry_after_s or 0.0, self.pace.max_pause_s)
-        return max(pause_s * (1 - 0.25 * jitter), wish_s)
+        min_s, max_s = self.pace.min_pause_s, self.pace.max_pause_s
+        pause_s = backoff_s(self.openings + 1, min_s, max_s, jitter=jitter)
+        return max(pause_s, min(retry_after_s or 0.0, max_s))

@@ -19,8 +19,8 @@ from coordinator.edges import gitea_rest_wire as rest
 from coordinator.edges.forge_breaker import Breaker, BreakerPace
 from coordinator.edges.gitea_calls_wire import Call, in_repo
 from coordinator.edges.gitea_failures_wire import RetryPace
-from coordinator.edges.gitea_http import ForgeHttp
-from coordinator.edges.gitea_pages import all_ends, all_pages
+from coordinator.edges.gitea_http import MAX_BODY_BYTES, ForgeHttp
+from coordinator.edges.gitea_pages import all_ends, all_pages, count_of
 from coordinator.edges.gitea_remote_wire import (
     Account,
     Blockers,
@@ -35,14 +35,8 @@ from coordinator.edges.gitea_remote_wire import (
     RemoteLabel,
     RemoteRepository,
 )
-from coordinator.edges.gitea_reply_wire import (
-    Reply,
-    UnexpectedAnswer,
-    read_date,
-    read_done,
-    read_total,
-)
-from coordinator.errors import ForgeForbidden, ForgeNotFound
+from coordinator.edges.gitea_reply_wire import read_date, read_done
+from coordinator.errors import ForgeForbidden, ForgeNotFound, ForgeTooLong
 from coordinator.rules.ids import Login, fold_login
 
 __all__ = ["Forge"]
@@ -60,7 +54,8 @@ class Forge:
     ends within `total_timeout_s`, waiting in line and retries included, one attempt of it within
     `request_timeout_s`; calls that read several pages take several requests. What can be repeated is;
     `create_…` never is: after a ForgeUnavailable look whether it was made. `repo_id=` lets a call find
-    a repository that was renamed or transferred. `jitter` draws from 0..1.
+    a repository that was renamed or transferred. A longer answer than `max_answer_bytes` is a
+    ForgeTooLong; lists can be asked for again on smaller pages. `jitter` draws from 0..1.
 
     With `trust_env`, proxies and certificates come from the environment as httpx reads it
     (HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR); certificates are always checked.
@@ -78,6 +73,7 @@ class Forge:
         pace: RetryPace = RetryPace(),  # noqa: B008 - frozen
         breaker_pace: BreakerPace = BreakerPace(),  # noqa: B008 - frozen
         jitter: Callable[[], float] = random.random,
+        max_answer_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self._url = url
         self._http = ForgeHttp(
@@ -90,9 +86,11 @@ class Forge:
             pace=pace,
             breaker=Breaker(breaker_pace),
             jitter=jitter,
+            max_answer_bytes=max_answer_bytes,
         )
         self._info: ForgeInfo | None = None
         self._probing = trio.Lock()
+        self._author: Account | None = None
 
     def __repr__(self) -> str:
         return f"Forge({self._url!r})"
@@ -135,8 +133,13 @@ class Forge:
             return None
 
     async def whoami(self) -> Account:
-        """Whose token it is; needs the scope read:user."""
-        return await self._http.ask(Call("GET", ("user",)), rest.read_account)
+        """Whose token it is. Needs the scope read:user, as long as no comment we have made tells."""
+        try:
+            return await self._http.ask(Call("GET", ("user",)), rest.read_account)
+        except ForgeForbidden:
+            if self._author is None:
+                raise
+            return self._author
 
     async def server_time(self) -> datetime | None:
         """The forge's clock when it answered, in whole seconds; None if it does not tell."""
@@ -158,7 +161,7 @@ class Forge:
     async def repositories(self, page: int = 1) -> tuple[RemoteRepository, ...]:
         """The repositories of the token's user, also those shared with it and its teams'; an empty page
         ends. What it may do in each is its `can_…`. Needs read:user and read:repository."""
-        call = Call("GET", ("user", "repos")).at_page(page, await self._page_size())
+        call = Call("GET", ("user", "repos")).at_page(page, await self.page_size())
         return await self._http.ask(call, rest.read_repositories)
 
     async def permission(self, repo: str, login: str, *, repo_id: int | None = None) -> Permission:
@@ -196,10 +199,17 @@ class Forge:
         since: datetime | None = None,
         state: str = "all",
         page: int = 1,
+        limit: int | None = None,
         repo_id: int | None = None,
     ) -> IssuePage:
-        """Issues changed at `since` (inclusive, whole seconds) or later, newest created first."""
-        call = calls.issues_call(repo, since=since, state=state).at_page(page, await self._page_size())
+        """Issues changed at `since` (inclusive, whole seconds) or later, newest created first; without
+        `limit` as many as `page_size` on a page.
+
+        What is opened meanwhile comes in front and only shifts the others to later pages. In any other
+        order it hides that a deletion has shifted one to a page that was read before.
+        """
+        size = limit or await self.page_size()
+        call = calls.issues_call(repo, since=since, state=state).at_page(page, size)
         found = await self._http.ask(call, issues.read_issues, repo_id=repo_id)
         if repo_id is None or all(issue.repo_id == repo_id for issue in found.issues):
             return found
@@ -208,12 +218,15 @@ class Forge:
 
     async def count_issues(self, repo: str, *, repo_id: int | None = None) -> int:
         """How many issues there are, open and closed."""
-        return await self._http.ask(calls.count_call(repo), _read_count, repo_id=repo_id)
+        return await count_of(self._http, calls.count_call(repo), repo_id=repo_id)
 
     async def blockers(self, repo: str, number: int, *, repo_id: int | None = None) -> Blockers:
         """What the issue depends on. ForgeNotFound also where dependencies are switched off."""
         call = calls.issue_call(repo, number, "dependencies")
-        return await all_ends(self._http, call, limit=None, repo_id=repo_id)
+        try:
+            return await all_ends(self._http, call, limit=None, repo_id=repo_id)
+        except ForgeTooLong:  # the other ends come with their whole texts
+            return await all_ends(self._http, call, limit=1, repo_id=repo_id)
 
     async def blocked(self, repo: str, number: int, *, repo_id: int | None = None) -> Blockers:
         """What depends on the issue."""
@@ -261,11 +274,18 @@ class Forge:
         return tuple(replace(comment, issue_number=number) for comment in found)
 
     async def comments_since(
-        self, repo: str, since: datetime, page: int = 1, *, repo_id: int | None = None
+        self,
+        repo: str,
+        since: datetime,
+        page: int = 1,
+        *,
+        limit: int | None = None,
+        repo_id: int | None = None,
     ) -> tuple[RemoteComment, ...]:
         """Comments of the whole repository, also on pull requests, changed at `since` (inclusive) or
-        later; an empty page ends."""
-        call = calls.comments_since_call(repo, since).at_page(page, await self._page_size())
+        later; an empty page ends. Without `limit` as many as `page_size` on a page."""
+        size = limit or await self.page_size()
+        call = calls.comments_since_call(repo, since).at_page(page, size)
         return await self._http.ask(call, issues.read_comments, repo_id=repo_id)
 
     async def comment(self, repo: str, comment_id: int, *, repo_id: int | None = None) -> RemoteComment:
@@ -278,12 +298,12 @@ class Forge:
     ) -> RemoteComment:
         """A new comment; never sent twice."""
         call = calls.create_comment_call(repo, number, body)
-        return await self._http.ask(call, issues.read_comment, repo_id=repo_id)
+        return self._signed(await self._http.ask(call, issues.read_comment, repo_id=repo_id))
 
     async def edit_comment(
         self, repo: str, comment_id: int, body: str, *, repo_id: int | None = None
     ) -> RemoteComment:
-        """The comment with its new text."""
+        """A comment of ours with its new text."""
         call = calls.edit_comment_call(repo, comment_id, body)
         return await self._http.ask(call, issues.read_comment, repo_id=repo_id)
 
@@ -301,7 +321,7 @@ class Forge:
 
     async def labels(self, repo: str, *, repo_id: int | None = None) -> tuple[RemoteLabel, ...]:
         """The repository's own labels, not its organisation's."""
-        call, size = in_repo(repo, "labels"), await self._page_size()
+        call, size = in_repo(repo, "labels"), await self.page_size()
         return await all_pages(self._http, call, rest.read_labels, limit=size, repo_id=repo_id)
 
     async def create_label(
@@ -336,7 +356,7 @@ class Forge:
 
     async def hooks(self, scope: HookScope) -> tuple[RemoteHook, ...]:
         """The webhooks of a repository, an organisation, or the forge (needs its administrator)."""
-        call, size = calls.hooks_call(scope), await self._page_size()
+        call, size = calls.hooks_call(scope), await self.page_size()
         return await all_pages(self._http, call, rest.read_hooks, limit=size, repo_id=None)
 
     async def create_hook(
@@ -356,15 +376,15 @@ class Forge:
 
     # pages ----------------------------------------------------------------------------------------
 
-    async def _page_size(self) -> int:
+    async def page_size(self) -> int:
+        """How many items a page has at most."""
         return (await self.info()).max_page
+
+    def _signed(self, comment: RemoteComment) -> RemoteComment:
+        """A comment of ours: its author is who we are."""
+        if comment.author:
+            self._author = Account(0, comment.author)
+        return comment
 
     async def _name_of(self, repo_id: int) -> str:
         return (await self.repository_by_id(repo_id)).full_name
-
-
-def _read_count(reply: Reply) -> int:
-    total = read_total(reply)
-    if total is None:
-        raise UnexpectedAnswer("the number of issues", "but there is no X-Total-Count")
-    return total

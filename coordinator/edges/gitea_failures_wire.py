@@ -14,6 +14,7 @@ from coordinator.edges.gitea_calls_wire import Call
 from coordinator.edges.gitea_reply_wire import Reply, UnexpectedAnswer
 from coordinator.edges.gitea_shapes_wire import Shape
 from coordinator.edges.retry_after_wire import retry_after_s
+from coordinator.edges.web_address import shown_address
 from coordinator.errors import (
     ForgeArchived,
     ForgeBlocked,
@@ -25,9 +26,11 @@ from coordinator.errors import (
     ForgeNotFound,
     ForgeRateLimited,
     ForgeRefused,
+    ForgeTooLong,
     ForgeUnauthorized,
     ForgeUnavailable,
 )
+from coordinator.rules.backoff import backoff_s
 from coordinator.rules.metadata import one_line
 
 __all__ = [
@@ -44,10 +47,10 @@ __all__ = [
 
 # A forge's sentence is shorter; what is longer is a stack trace.
 _MAX_MESSAGE_CHARS = 200
-_MAX_ADDRESS_CHARS = 300
 _MAX_CONTENT_TYPE_CHARS = 60
 # `required=[write:issue], token scope=…` (Gitea from 1.22) or `scope(s): [write:issue]`.
 _MISSING_SCOPE = re.compile(r"required[^\[\]]{0,40}\[((?:read|write):[a-z]{1,30})")
+_LONG = "an issue or a comment there is very long; see `mosaic-coordinator state --actor sweeper`"
 _HTML = "is GITEA_URL the address of the forge itself, and is every proxy before it well?"
 
 
@@ -85,8 +88,7 @@ def pause_s(failure: Failure, attempt: int, pace: RetryPace, *, jitter: float) -
         return None
     if isinstance(error, ForgeUnavailable) and error.retry_after_s is not None:
         return error.retry_after_s
-    doublings = min(attempt - 1, 32)  # beyond, any minimum has reached its maximum
-    return min(pace.min_s * 2.0**doublings, pace.max_s) * (1 - 0.25 * jitter)
+    return backoff_s(attempt, pace.min_s, pace.max_s, jitter=jitter)
 
 
 # nothing usable came ------------------------------------------------------------------------------
@@ -103,10 +105,8 @@ def failure_of_connection(call: Call, problem: str) -> Failure:
 
 def failure_of_size(call: Call, max_bytes: int) -> Failure:
     """The answer was cut off by us; another would be as long."""
-    what = f"the answer is larger than {max_bytes:,} bytes, expected a page of JSON"
-    error = ForgeUnavailable(_told(call, what, _HTML), remedy=_HTML)
-    # Somebody's long texts in one place; the forge is well.
-    return Failure(error, may_help=False, is_local=True)
+    what = f"the answer is larger than {max_bytes // 2**20} MiB"
+    return Failure(ForgeTooLong(_told(call, what, _LONG), remedy=_LONG), may_help=False)
 
 
 def failure_of_queue(call: Call, timeout_s: float) -> Failure:
@@ -197,11 +197,11 @@ def _refusal(call: Call, status: int, said: str) -> ForgeRefused:
 def _forbidden(call: Call, said: str) -> ForgeForbidden:
     found = _MISSING_SCOPE.search(said)
     scope = found[1] if found else None
-    remedy = (
-        f"make a token that has the scope {scope} too, and set GITEA_TOKEN"
-        if scope
-        else "give the token's account the right (some questions take an administrator)"
-    )
+    remedy = "give the token's account the right (some questions take an administrator)"
+    if scope:
+        remedy = f"make a token that has the scope {scope} too, and set GITEA_TOKEN"
+    elif "limited to public" in said:
+        remedy = "make a token that is not limited to public repositories, and set GITEA_TOKEN"
     return ForgeForbidden(
         _told(call, f"403 forbidden: {said}", remedy), missing_scope=scope, remedy=remedy
     )
@@ -209,7 +209,7 @@ def _forbidden(call: Call, said: str) -> ForgeForbidden:
 
 def _redirected(call: Call, reply: Reply) -> Failure:
     """A renamed or transferred repository points to its new name; anything else is a wrong address."""
-    place = _address(reply.headers.get("location", ""))
+    place = shown_address(reply.headers.get("location", ""))
     path = urlsplit(place).path
     if call.repo is not None and "/api/v1/repo" in path and not path.endswith("/api/v1" + call.path):
         error: ForgeError = ForgeNotFound(
@@ -223,17 +223,6 @@ def _redirected(call: Call, reply: Reply) -> Failure:
     what = f"{reply.status} redirected to {place or 'nowhere'}"
     unavailable = ForgeUnavailable(_told(call, what, remedy), status=reply.status, remedy=remedy)
     return Failure(unavailable, may_help=False)
-
-
-def _address(location: str) -> str:
-    """The place without user, query or fragment, any of which could hold a secret."""
-    try:
-        parts = urlsplit(location)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return ""
-    host = f"{parts.scheme}://{parts.hostname}{port}" if parts.hostname else ""
-    return one_line(host + parts.path, _MAX_ADDRESS_CHARS)
 
 
 def _told(call: Call, what: str, remedy: str) -> str:

@@ -9,11 +9,11 @@ from contextlib import aclosing
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from math import inf
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 import trio
 
+from coordinator.edges.connection_trouble import trouble_of
 from coordinator.edges.forge_breaker import Breaker
 from coordinator.edges.gitea_calls_wire import Call
 from coordinator.edges.gitea_failures_wire import (
@@ -31,7 +31,8 @@ from coordinator.edges.gitea_remote_wire import BreakerState
 from coordinator.edges.gitea_reply_wire import Reply, UnexpectedAnswer
 from coordinator.edges.gitea_rest_wire import read_repository
 from coordinator.edges.request_body import send_in_one_piece
-from coordinator.errors import ForgeError, ForgeNotFound, ForgeUnavailable, SettingsError
+from coordinator.edges.web_address import web_address
+from coordinator.errors import ForgeError, ForgeNotFound, ForgeTooLong, ForgeUnavailable, SettingsError
 
 __all__ = ["MAX_BODY_BYTES", "ForgeHttp"]
 
@@ -63,8 +64,9 @@ class ForgeHttp:
         pace: RetryPace,
         breaker: Breaker,
         jitter: Callable[[], float],
+        max_answer_bytes: int = MAX_BODY_BYTES,
     ) -> None:
-        self._api = _address(url) + "/api/v1"
+        self._api = web_address("GITEA_URL", url) + "/api/v1"
         self._token = token
         self._client = _usable_client(_sendable(token), concurrency, trust_env)
         self._slots = trio.CapacityLimiter(concurrency)
@@ -73,6 +75,7 @@ class ForgeHttp:
         self._pace = pace
         self._breaker = breaker
         self._jitter = jitter
+        self._max_answer_bytes = max_answer_bytes
         self.requests = 0
 
     async def aclose(self) -> None:
@@ -160,7 +163,8 @@ class ForgeHttp:
 
     def _learn(self, call: Call, outcome: object, *, is_probe: bool) -> None:
         error = outcome.error if isinstance(outcome, Failure) else None
-        if not isinstance(error, ForgeUnavailable) or not isinstance(outcome, Failure):
+        is_well = isinstance(error, ForgeTooLong)  # somebody's long texts
+        if is_well or not isinstance(error, ForgeUnavailable) or not isinstance(outcome, Failure):
             self._breaker = self._breaker.succeeded()
             return
         self._breaker = self._breaker.failed(
@@ -181,9 +185,9 @@ class ForgeHttp:
             try:
                 reply = await self._send(call)
             except _TooLarge:
-                return failure_of_size(call, MAX_BODY_BYTES)
+                return failure_of_size(call, self._max_answer_bytes)
             except httpx.RequestError as error:
-                return failure_of_connection(call, _reason(error))
+                return failure_of_connection(call, trouble_of(error, self._api))
             return _understood(call, reply, read, self._token)
         return failure_of_connection(call, f"no whole answer within {timeout_s:g} s")
 
@@ -204,9 +208,9 @@ class ForgeHttp:
             with trio.CancelScope() as reading:
                 async for chunk in response.aiter_raw():
                     body += chunk
-                    if len(body) > MAX_BODY_BYTES:
+                    if len(body) > self._max_answer_bytes:
                         reading.cancel()
-            if len(body) > MAX_BODY_BYTES:
+            if len(body) > self._max_answer_bytes:
                 raise _TooLarge
             return Reply(response.status_code, response.headers, bytes(body))
 
@@ -222,15 +226,6 @@ def _understood(call: Call, reply: Reply, read: Callable[[Reply], _T], token: st
         return read(reply)
     except UnexpectedAnswer as problem:
         return failure_of_answer(call, reply, problem)
-
-
-def _reason(error: httpx.RequestError) -> str:
-    """What went wrong, by the first cause: the layers above often have no words of their own."""
-    cause: BaseException = error
-    # The pool's own errors carry what they stand for as their argument.
-    while isinstance(deeper := cause.__cause__ or next(iter(cause.args), None), BaseException):
-        cause = deeper
-    return f"{type(error).__name__} {cause}"
 
 
 def _is_gone(outcome: object) -> bool:
@@ -282,18 +277,3 @@ def _sendable(token: str) -> str:
     if not token.isascii() or not token.isprintable() or not token.strip() or " " in token:
         raise SettingsError("GITEA_TOKEN: expected one line of visible ASCII, without spaces")
     return token
-
-
-def _address(url: str) -> str:
-    """The forge's address without a slash at its end, for a path to be put behind it."""
-    try:
-        parts = urlsplit(url)
-        is_fit = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_fit = False
-    if not is_fit or "@" in url or "?" in url or "#" in url:
-        # The value is not shown: it may hold a password.
-        raise SettingsError(
-            "GITEA_URL: expected http(s)://host[:port][/path], without user, query or fragment"
-        )
-    return url.rstrip("/")

@@ -16,7 +16,7 @@ from coordinator.edges.gitea_remote_wire import (
     RemoteIssue,
     RemoteRef,
 )
-from coordinator.edges.gitea_reply_wire import Reply, read_shape, read_total
+from coordinator.edges.gitea_reply_wire import Reply, UnexpectedAnswer, read_shape, read_total
 from coordinator.edges.gitea_shapes_wire import (
     Id,
     IssueShape,
@@ -26,12 +26,18 @@ from coordinator.edges.gitea_shapes_wire import (
     ShortList,
     UserShape,
     instant,
-    people_of,
-    unless_never,
+    issue_of,
 )
 from coordinator.rules.ids import fold_login
 
-__all__ = ["read_blockers", "read_comment", "read_comments", "read_issue", "read_issues"]
+__all__ = [
+    "read_blockers",
+    "read_comment",
+    "read_comments",
+    "read_count",
+    "read_issue",
+    "read_issues",
+]
 
 
 class _RestIssue(IssueShape):
@@ -52,24 +58,16 @@ def read_issues(reply: Reply) -> IssuePage:
     return IssuePage(issues, read_total(reply), is_end=not shapes)
 
 
+def read_count(reply: Reply) -> int:
+    """How many issues the list has over all pages."""
+    total = read_total(reply)
+    if total is None:
+        raise UnexpectedAnswer("the number of issues", "but there is no X-Total-Count")
+    return total
+
+
 def _issue(shape: _RestIssue) -> RemoteIssue:
-    return RemoteIssue(
-        id=shape.id,
-        number=shape.number,
-        title=shape.title,
-        body=shape.body or "",
-        state=shape.state,
-        assignees=people_of(shape),
-        labels=tuple(label.name for label in shape.labels or ()),
-        milestone=shape.milestone.title if shape.milestone else None,
-        html_url=shape.html_url,
-        created_at=instant(shape.created_at),
-        updated_at=instant(shape.updated_at),
-        closed_at=unless_never(shape.closed_at),
-        repo_id=shape.repository.id,
-        repo_full_name=shape.repository.full_name,
-        is_pull=shape.pull_request is not None,
-    )
+    return issue_of(shape, shape.repository)
 
 
 # dependencies -------------------------------------------------------------------------------------
@@ -92,12 +90,13 @@ class _Name(Shape):
 _OTHER_ENDS = TypeAdapter(Annotated[list[_OtherEnd], ShortList])
 
 
-def read_blockers(reply: Reply) -> Blockers:
-    """Unnamed entries (title HIDDEN, or all zero) count as hidden unless they are said to be closed."""
+def read_blockers(reply: Reply) -> tuple[Blockers, int]:
+    """With the number of all entries. Unnamed ones (title HIDDEN, or all zero) count as hidden unless
+    they are said to be closed."""
     ends = read_shape(_OTHER_ENDS, reply, "a list of dependencies")
     refs = tuple(map(_ref, ends))
     hidden = sum(ref is None and end.state != "closed" for ref, end in zip(refs, ends, strict=True))
-    return Blockers(tuple(ref for ref in refs if ref is not None), hidden)
+    return Blockers(tuple(ref for ref in refs if ref is not None), hidden), len(ends)
 
 
 def _ref(end: _OtherEnd) -> RemoteRef | None:

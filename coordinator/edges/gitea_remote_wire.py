@@ -40,7 +40,8 @@ class ForgeInfo:
     """Which forge this is and what it can do, as probed once.
 
     `api_level` is the Gitea version whose API it speaks (Forgejo names it after `+gitea-`), (0, 0)
-    where that cannot be read: then no newer feature is assumed. `max_page` is the greatest `limit`.
+    where that cannot be read: then no newer feature is assumed. `has_sort`: issues can be listed in
+    another order than the newest first. `max_page` is the greatest `limit`.
     """
 
     product: Product
@@ -70,7 +71,7 @@ class ForgeHealth:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whose token it is."""
+    """Whose token it is; `id` is 0 where only a comment of ours has told."""
 
     id: int
     login: Login
@@ -78,7 +79,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class RemoteRepository:
-    """A repository, and what the token's user may do there; `full_name` is its current spelling."""
+    """A repository, and what the token's user may do there; `full_name` is its current spelling.
+
+    `is_public`: it is said to be open to everybody, signed in or not.
+    """
 
     id: int
     full_name: str
@@ -88,6 +92,7 @@ class RemoteRepository:
     can_read: bool
     can_write: bool
     can_admin: bool
+    is_public: bool = False
 
 
 @dataclass(frozen=True, slots=True)

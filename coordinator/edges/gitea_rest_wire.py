@@ -111,8 +111,14 @@ class _Tracker(Shape):
     enable_issue_dependencies: bool = False
 
 
+class _Owner(Shape):
+    visibility: str = ""
+
+
 class _Repository(RepositoryShape):
     archived: bool = False
+    private: bool = True
+    owner: _Owner | None = None
     has_issues: bool = True
     internal_tracker: _Tracker | None = None
     permissions: _Permissions | None = None
@@ -151,6 +157,8 @@ def _repository(shape: _Repository) -> RemoteRepository:
         can_read=may.pull,
         can_write=may.push,
         can_admin=may.admin,
+        # A repository that is not private is hidden all the same where its owner is.
+        is_public=not shape.private and shape.owner is not None and shape.owner.visibility == "public",
     )
 
 

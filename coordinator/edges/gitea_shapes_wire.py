@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from coordinator.edges.gitea_remote_wire import RemoteIssue
 from coordinator.rules.ids import Login, fold_login
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "UserShape",
     "first_problem",
     "instant",
+    "issue_of",
     "people_of",
     "unless_never",
 ]
@@ -94,6 +96,27 @@ class RepositoryShape(Shape):
 
     id: Id
     full_name: Annotated[str, Field(pattern=FULL_NAME)]
+
+
+def issue_of(shape: IssueShape, repository: RepositoryShape) -> RemoteIssue:
+    """The issue in our own words."""
+    return RemoteIssue(
+        id=shape.id,
+        number=shape.number,
+        title=shape.title,
+        body=shape.body or "",
+        state=shape.state,
+        assignees=people_of(shape),
+        labels=tuple(label.name for label in shape.labels or ()),
+        milestone=shape.milestone.title if shape.milestone else None,
+        html_url=shape.html_url,
+        created_at=instant(shape.created_at),
+        updated_at=instant(shape.updated_at),
+        closed_at=unless_never(shape.closed_at),
+        repo_id=repository.id,
+        repo_full_name=repository.full_name,
+        is_pull=shape.pull_request is not None,
+    )
 
 
 def people_of(issue: IssueShape) -> tuple[Login, ...]:

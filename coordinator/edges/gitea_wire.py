@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Literal
 
 from pydantic import ValidationError
 
@@ -27,9 +26,7 @@ from coordinator.edges.gitea_shapes_wire import (
     Shape,
     UserShape,
     first_problem,
-    instant,
-    people_of,
-    unless_never,
+    issue_of,
 )
 from coordinator.errors import PayloadInvalid
 from coordinator.rules.facts import IssueFacts
@@ -42,7 +39,6 @@ __all__ = [
     "DELETED",
     "Ignored",
     "IssueDelivery",
-    "facts_of",
     "facts_of_issue",
     "parse_delivery",
     "verify",
@@ -91,7 +87,7 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class IssueDelivery:
-    """What one delivery says of one issue; instants are UTC with whole seconds.
+    """What one delivery says of one issue.
 
     `action` is the forge's word, except that a comment's are "comment_created" and so on: only
     an issue's own deletion is `DELETED`. Unknown actions are kept and mean "look again".
@@ -101,20 +97,7 @@ class IssueDelivery:
 
     action: str
     sender: Login | None
-    repo_id: int
-    repo_full_name: str
-    issue_id: int
-    number: int
-    title: str
-    body: str
-    state: Literal["open", "closed"]
-    assignees: tuple[Login, ...]
-    labels: tuple[str, ...]
-    milestone: str | None
-    html_url: str
-    created_at: datetime
-    updated_at: datetime
-    closed_at: datetime | None
+    issue: RemoteIssue
     commit_id: str | None
     has_comment: bool
     comment_id: int | None = None
@@ -195,25 +178,12 @@ def _require_agreement(event: str, payload: _Payload) -> None:
 
 
 def _delivery(payload: _Payload) -> IssueDelivery:
-    issue, sender = payload.issue, payload.sender
+    sender = payload.sender
     has_comment = payload.comment is not None
     return IssueDelivery(
         action=f"comment_{payload.action}" if has_comment else payload.action,
         sender=fold_login(sender.name) if sender and sender.name else None,
-        repo_id=payload.repository.id,
-        repo_full_name=payload.repository.full_name,
-        issue_id=issue.id,
-        number=issue.number,
-        title=issue.title,
-        body=issue.body or "",
-        state=issue.state,
-        assignees=people_of(issue),
-        labels=tuple(label.name for label in issue.labels or ()),
-        milestone=issue.milestone.title if issue.milestone else None,
-        html_url=issue.html_url,
-        created_at=instant(issue.created_at),
-        updated_at=instant(issue.updated_at),
-        closed_at=unless_never(issue.closed_at),
+        issue=issue_of(payload.issue, payload.repository),
         commit_id=payload.commit_id or None,
         has_comment=has_comment,
         comment_id=payload.comment.id if payload.comment else None,
@@ -228,29 +198,21 @@ def _lower(_repo_id: int, full_name: str) -> str:
     return full_name.lower()
 
 
-def facts_of(
-    delivery: IssueDelivery, *, canonical: Callable[[int, str], str] = _lower
-) -> tuple[IssueFacts, str]:
-    """The facts a delivery states, bounded and in canonical order, and the text they were read with.
-
-    Lists are sorted before they are cut, so that the same set always gives the same facts. `canonical`
-    tells the name by which a repository (its id and its present name) is known.
-    """
-    return _facts(delivery, delivery.issue_id, canonical)
-
-
 def facts_of_issue(
     issue: RemoteIssue,
-    blockers: Blockers | None,
-    read_at: datetime | None,
+    blockers: Blockers | None = None,
+    read_at: datetime | None = None,
     *,
     canonical: Callable[[int, str], str] = _lower,
 ) -> tuple[IssueFacts, str]:
-    """The same for an issue that was read; `blockers` is None where they could not be.
+    """The facts of an issue, bounded and in canonical order, and the text they were read with.
 
-    `read_at` is our instant at which the read was sent.
+    Lists are sorted before they are cut, so that the same set always gives the same facts. `blockers`
+    is None where they could not be read; `read_at` is our instant at which the read was sent, None for
+    what a delivery said. `canonical` tells the name by which a repository (its id and its present name)
+    is known.
     """
-    facts, text = _facts(issue, issue.id, canonical)
+    facts, text = _facts(issue, canonical)
     facts = replace(facts, read_at=read_at, is_pull=issue.is_pull)
     if blockers is None:
         return facts, text
@@ -262,9 +224,7 @@ def facts_of_issue(
     return replace(facts, native_blockers=kept, hidden_blockers=blockers.hidden + lost), text
 
 
-def _facts(
-    told: IssueDelivery | RemoteIssue, issue_id: int, canonical: Callable[[int, str], str]
-) -> tuple[IssueFacts, str]:
+def _facts(told: RemoteIssue, canonical: Callable[[int, str], str]) -> tuple[IssueFacts, str]:
     ref = IssueRef(canonical(told.repo_id, told.repo_full_name), told.number)
     text = issue_text(told.title, told.body)
     edges = stated_edges(text, ref, forge_url=_forge_url(told))
@@ -272,7 +232,7 @@ def _facts(
     facts = IssueFacts(
         ref=ref,
         repo_id=told.repo_id,
-        issue_id=issue_id,
+        issue_id=told.id,
         title=one_line(told.title, _MAX_TITLE_CHARS),
         text_key=text_key_of(text),
         state=told.state,
@@ -302,7 +262,7 @@ def _web_address(url: str) -> str:
     return url if is_web and len(url) <= _MAX_URL_CHARS else ""
 
 
-def _forge_url(told: IssueDelivery | RemoteIssue) -> str | None:
+def _forge_url(told: RemoteIssue) -> str | None:
     """Where the forge lives, judged by the issue's own address."""
     own_path = f"/{told.repo_full_name}/issues/{told.number}".lower()
     url = _web_address(told.html_url)

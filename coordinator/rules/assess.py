@@ -216,9 +216,12 @@ def _assess_open(record: IssueRecord, facts: IssueFacts, world: World) -> Assess
 
 
 def _blocked(verdict: IssueBlocked) -> Assessment:
+    if len(verdict.cycle) == 1:
+        return Assessment("blocked", "cycle", "it waits for itself; remove that dependency")
     if verdict.cycle:
         path = " → ".join(map(str, (*verdict.cycle, verdict.cycle[0])))
-        return Assessment("blocked", "cycle", f"in a dependency cycle: {path}; remove one of its edges")
+        told = f"in a dependency cycle: {path}; remove one of these dependencies"
+        return Assessment("blocked", "cycle", told)
     if verdict.open_blockers:
         names = ", ".join(map(str, verdict.open_blockers))
         return Assessment("blocked", "open_blocker", f"waits for {names} to be closed")

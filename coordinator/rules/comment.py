@@ -1,7 +1,8 @@
 """The one comment we keep on an issue: where it stands, why, and what happens next, in Markdown.
 
 Written from the same view that every other face shows. Everything that people or agents wrote is
-escaped (see `markdown`); the only references that become links are issues it waits for.
+escaped (see `markdown`); the only references that become links are issues it waits for and that every
+reader may see (see `discretion`).
 """
 
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from coordinator.rules.commands import USAGE
+from coordinator.rules.discretion import discreet, elsewhere, is_open_to_all, stated_name
 from coordinator.rules.events import CommandGiven, CommandRefused
 from coordinator.rules.ids import IssueRef
 from coordinator.rules.markdown import linked, worded
@@ -87,7 +89,7 @@ def _sized(view: IssueView, chars: int, refs: int, in_full: bool) -> str:
 
 def _headline(view: IssueView, chars: int, in_full: bool = False) -> str:
     evidence = view.evidence if in_full else _QUEUED.get(view.reason, view.evidence)
-    return f"{MARKER}\n**{view.state.capitalize()}** · {worded(evidence, chars)}"
+    return f"{MARKER}\n**{view.state.capitalize()}** · {worded(discreet(evidence, view), chars)}"
 
 
 def _needs(view: IssueView) -> str:
@@ -101,18 +103,21 @@ def _needs(view: IssueView) -> str:
 
 
 def _waits_for(view: IssueView, most: int) -> str:
-    names = dict(view.names)
-    open_ = [_link(ref, view, names) for ref in view.open_blockers]
-    unknown = [f"{_stranger(ref, view)} (unknown)" for ref in view.unknown_blockers]
-    hidden = [f"{view.hidden_blockers} we may not see"] if view.hidden_blockers else []
-    return ", ".join([*_first(most, [*open_, *unknown]), *hidden])
+    open_ = [_link(ref, view) for ref in view.open_blockers]
+    unknown = [_unseen(ref, view) for ref in view.unknown_blockers]
+    named = [name for name in (*open_, *unknown) if name is not None]
+    unnamed = len(open_) + len(unknown) - len(named)
+    rest = [elsewhere(unnamed)] if unnamed else []
+    rest += [f"{view.hidden_blockers} we may not see"] if view.hidden_blockers else []
+    return ", ".join([*_first(most, named), *rest])
 
 
 def _cycle(view: IssueView, most: int) -> str:
     if not view.cycle:
         return ""
-    names = dict(view.names)
-    links = [_link(ref, view, names) for ref in (*view.cycle, view.cycle[0])]
+    if len(view.cycle) == 1:
+        return "it waits for itself; remove that dependency"
+    links = [_link(ref, view) or elsewhere(1) for ref in (*view.cycle, view.cycle[0])]
     return " → ".join(_first(most + 1, links)) + "; remove one of these dependencies"
 
 
@@ -136,6 +141,9 @@ def _next(view: IssueView) -> str:
         return f"looked at again at {view.next_check_at:%F %T} UTC"
     if view.reason == "parked_by_person":
         return "when somebody writes <code>/coordinator resume</code>"
+    if view.reason == "cycle":
+        only = len(view.cycle) == 1
+        return f"when a person removes {'that dependency' if only else 'one of these dependencies'}"
     return _NEXT.get(view.state, "on the next event")
 
 
@@ -155,16 +163,22 @@ def _spelled(told: CommandGiven) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _link(ref: IssueRef, view: IssueView, names: dict[str, str]) -> str:
-    return linked(names.get(ref.repo, ref.repo), ref.number, own=view.repo_name or view.issue.repo)
+def _link(ref: IssueRef, view: IssueView) -> str | None:
+    """None if the issue may not be named here."""
+    if is_open_to_all(ref, view):
+        name = dict(view.names).get(ref.repo, ref.repo)
+        return linked(name, ref.number, own=view.repo_name or view.issue.repo)
+    stated = stated_name(ref, view)
+    return None if stated is None else worded(stated, 250)
 
 
-def _stranger(ref: IssueRef, view: IssueView) -> str:
-    """An issue nobody has seen: a link to a foreign repository would leave a trace there, and a text
-    must not make us leave traces wherever it likes."""
+def _unseen(ref: IssueRef, view: IssueView) -> str | None:
+    """The same of an issue nobody has seen: a link to a foreign repository would leave a trace there,
+    and a text must not make us leave traces wherever it likes."""
     if ref.repo == view.issue.repo:
-        return f"#{ref.number}"
-    return worded(str(ref), 250)
+        return f"#{ref.number} (unknown)"
+    name = str(ref) if ref.repo in view.public else stated_name(ref, view)
+    return None if name is None else f"{worded(name, 250)} (unknown)"
 
 
 def _first(most: int, items: list[str]) -> Iterable[str]:

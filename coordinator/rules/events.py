@@ -63,7 +63,8 @@ Verb = Literal["retry", "assign", "park", "resume", "explain", "estimate"]
 class IssueObserved:
     """The forge's word on an issue, when it differs from what was known; `by` is who changed it.
 
-    `missed` are the causes, sorted, that no delivery told of; only a sweep can say so.
+    `missed` are the causes, sorted, that no delivery told of; only a sweep can say so. `our_labels` are
+    those of ours that were on the issue when it was read, sorted: no news, but perhaps not what we put.
     """
 
     facts: IssueFacts
@@ -71,6 +72,7 @@ class IssueObserved:
     source: Source = "webhook"
     by: Login | None = None
     missed: tuple[str, ...] = ()
+    our_labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

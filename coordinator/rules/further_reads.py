@@ -1,20 +1,57 @@
 """Which reads follow from what was read: who waits for an issue that closed, what ours wait for.
 
-Bounded: only blockers of our own open issues are followed, never the blockers of those, and a forge's
-list of dependents is cut.
+Bounded: only blockers of our own open issues are followed, never the blockers of those, a forge's list
+of dependents is cut, and blockers that no sweep looks at take turns.
 """
 
-from collections.abc import Collection, Iterable
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping
 
+from coordinator.rules.backoff import backoff_s
 from coordinator.rules.facts import IssueFacts
 from coordinator.rules.ids import IssueRef
 from coordinator.rules.orders import ReadIssue, ReadWhy
 from coordinator.rules.routing import KnownIssues
 
-__all__ = ["blockers_outside", "dependents", "read_order", "undescribed", "unknown_blockers"]
+__all__ = [
+    "Missing",
+    "contradicted",
+    "dependents",
+    "in_turn",
+    "read_order",
+    "undescribed",
+    "unknown_blockers",
+    "unswept_blockers",
+]
 
 # Whoever closes an issue on which more depend finds the rest with the sweep.
 MAX_DEPENDENTS = 100
+# Read anew beside each sweep; with more of them each is read every second time, or third.
+MAX_UNSWEPT = 50
+# What somebody's typing error names is asked for less and less often.
+_MISSING_S = 60.0
+_MAX_MISSING_S = 3_600.0
+
+
+class Missing:
+    """Blockers that nobody shows us, with the tries and until when each is left alone. Instants are
+    seconds of a monotonic clock."""
+
+    def __init__(self) -> None:
+        self._tries: dict[IssueRef, tuple[int, float]] = {}
+
+    def missed(self, ref: IssueRef, now_s: float) -> None:
+        """It was asked for in vain."""
+        tries = self._tries.get(ref, (0, 0.0))[0] + 1
+        self._tries[ref] = (tries, now_s + backoff_s(tries, _MISSING_S, _MAX_MISSING_S))
+
+    def seen(self, ref: IssueRef) -> None:
+        self._tries.pop(ref, None)
+
+    def to_ask(self, wanted: tuple[IssueRef, ...], now_s: float) -> tuple[IssueRef, ...]:
+        """Those of all wanted ones that are not left alone now; what is not wanted is forgotten."""
+        self._tries = {ref: self._tries[ref] for ref in wanted if ref in self._tries}
+        return tuple(ref for ref in wanted if self._tries.get(ref, (0, now_s))[1] <= now_s)
 
 
 def read_order(known: KnownIssues, ref: IssueRef, why: ReadWhy, nonce: str) -> ReadIssue | None:
@@ -51,12 +88,35 @@ def dependents(
     return tuple(ref for ref in found if _needs_reading(known.facts.get(ref), closed))[:MAX_DEPENDENTS]
 
 
-def blockers_outside(known: KnownIssues, swept: Collection[int]) -> tuple[IssueRef, ...]:
-    """Everything our open issues wait for or waited for in repositories no sweep looks at, sorted; also
-    what counts as deleted, since nothing else would find it there again."""
-    ours = [facts for facts in known.facts.values() if known.is_open_ours(facts)]
-    found = {ref for facts in ours for ref in _blockers(facts)}
-    return tuple(sorted(ref for ref in found if _repo_id(known, ref) not in swept))
+def contradicted(
+    known: KnownIssues, facts: IssueFacts, seen: Mapping[IssueRef, str]
+) -> tuple[IssueRef, ...]:
+    """The blockers of one of our open issues that were seen, beside it, in another state than the known
+    one, sorted: there was news of them that nobody told."""
+    if not known.is_open_ours(facts):
+        return ()
+    told = ((ref, known.facts.get(ref), state) for ref, state in sorted(seen.items()))
+    return tuple(ref for ref, old, state in told if old is not None and old.state != state)
+
+
+def unswept_blockers(known: KnownIssues, swept: Collection[int]) -> tuple[IssueRef, ...]:
+    """Everything our open issues wait for or waited for that no sweep shows, sorted.
+
+    That is what lies in repositories that are not swept, also what counts as deleted, since nothing
+    else would find it there again; and in swept ones the pull requests, and what was never seen and so
+    may be one.
+    """
+    found = {ref for facts in known.open_ours() for ref in _blockers(facts)}
+    return tuple(sorted(ref for ref in found if _is_unswept(known, ref, swept)))
+
+
+def in_turn(
+    refs: tuple[IssueRef, ...], after: IssueRef | None, most: int = MAX_UNSWEPT
+) -> tuple[IssueRef, ...]:
+    """The next few of these sorted refs, behind the one that was last the time before; at the end it
+    begins anew."""
+    start = 0 if after is None else bisect_right(refs, after)
+    return (*refs[start:], *refs[:start])[:most]
 
 
 def undescribed(known: KnownIssues) -> tuple[IssueRef, ...]:
@@ -75,6 +135,9 @@ def _needs_reading(facts: IssueFacts | None, closed: IssueRef) -> bool:
     return facts.state == "open" and not is_told
 
 
-def _repo_id(known: KnownIssues, ref: IssueRef) -> int | None:
+def _is_unswept(known: KnownIssues, ref: IssueRef, swept: Collection[int]) -> bool:
     repository = known.repositories.find(ref.repo)
-    return None if repository is None else repository.id
+    if repository is None or repository.id not in swept:
+        return True
+    facts = known.facts.get(ref)
+    return ref not in known.deleted if facts is None else facts.is_pull

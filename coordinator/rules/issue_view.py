@@ -4,6 +4,7 @@ from bisect import bisect_right
 from itertools import islice
 
 from coordinator.rules.assess import Assessment, assess, priority
+from coordinator.rules.discretion import presently
 from coordinator.rules.events import IssueBlocked
 from coordinator.rules.ids import IssueRef
 from coordinator.rules.views import IssuePage, IssueView
@@ -48,7 +49,7 @@ def _view(record: IssueRecord, found: Assessment, world: World) -> IssueView:
         html_url=facts.html_url,
         state=found.state,
         reason=found.reason,
-        evidence=found.evidence,
+        evidence=presently(found.evidence, _named(blocked), world.names),
         next_check_at=found.next_check_at,
         assignees=facts.assignees,
         priority=priority(facts),
@@ -66,7 +67,7 @@ def _view(record: IssueRecord, found: Assessment, world: World) -> IssueView:
         updated_at=facts.updated_at,
         hidden_blockers=blocked.hidden_blockers if blocked is not None else 0,
         repo_name=world.names.get(record.ref.repo, record.ref.repo),
-        names=_names(blocked, world) if blocked is not None else (),
+        names=tuple(sorted({ref.repo: _called(ref, world) for ref in _named(blocked)}.items())),
         agents=tuple(sorted(world.agents)),
         pinned=assign.agent if assign is not None else None,
         estimated_by=estimate.by if estimate is not None else None,
@@ -77,9 +78,15 @@ def _view(record: IssueRecord, found: Assessment, world: World) -> IssueView:
     )
 
 
-def _names(blocked: IssueBlocked, world: World) -> tuple[tuple[str, str], ...]:
-    named = {ref.repo for ref in (*blocked.open_blockers, *blocked.unknown_blockers, *blocked.cycle)}
-    return tuple((repo, world.names.get(repo, repo)) for repo in sorted(named))
+def _named(blocked: IssueBlocked | None) -> tuple[IssueRef, ...]:
+    """The issues that the evidence may name."""
+    if blocked is None:
+        return ()
+    return (*blocked.open_blockers, *blocked.unknown_blockers, *blocked.cycle)
+
+
+def _called(ref: IssueRef, world: World) -> str:
+    return world.names.get(ref.repo, ref.repo)
 
 
 def _phase(run: RunRecord) -> str:

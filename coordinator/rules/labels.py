@@ -12,10 +12,13 @@ from coordinator.rules.views import IssueView
 
 __all__ = [
     "AGENT_SCOPE",
+    "MAX_SHOWN",
     "STATE_SCOPE",
     "LabelSpec",
     "foreign_labels",
     "is_ours",
+    "is_state",
+    "our_labels",
     "spec_of",
     "wanted",
 ]
@@ -45,6 +48,8 @@ _AGENT_COLORS = ("5319e7", "006b75", "8a2be2", "0052cc", "7b4b94", "1f6f8b", "4b
 _BY_PERSON = frozenset({"parked_by_person"})
 # A forge refuses longer names.
 _MAX_LABEL_CHARS = 50
+# An issue carries two of ours; more are somebody's joke.
+MAX_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +67,20 @@ def is_ours(name: str) -> bool:
     return name.startswith((STATE_SCOPE, AGENT_SCOPE))
 
 
+def is_state(name: str) -> bool:
+    """Whether it says where an issue stands."""
+    return name.startswith(STATE_SCOPE)
+
+
 def foreign_labels(names: Iterable[str]) -> tuple[str, ...]:
     """The labels that are not ours, in their order: only those are news."""
     return tuple(name for name in names if not is_ours(name))
+
+
+def our_labels(names: Iterable[str]) -> tuple[str, ...]:
+    """Those that are ours, sorted; of very many a few, which are as wrong: states before agents."""
+    ours = sorted(filter(is_ours, names), key=lambda name: (not is_state(name), name))
+    return tuple(sorted(ours[:MAX_SHOWN]))
 
 
 def wanted(view: IssueView) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from coordinator.rules.backoff import backoff_s
 from coordinator.rules.context import (
     ContextAction,
     ContextPolicy,
@@ -73,10 +74,7 @@ MAX_POLL_BACKOFF_S = 300.0
 
 def next_poll_after_s(failures: int, policy: ContextPolicy) -> float:
     """Seconds to the next poll after so many failures in a row; the caller adds the jitter."""
-    if failures <= 0:
-        return policy.poll_s
-    # 2^16 polls exceed any cap; the bound keeps the power finite for any count.
-    return max(policy.poll_s, min(policy.poll_s * 2.0 ** min(failures, 16), MAX_POLL_BACKOFF_S))
+    return max(policy.poll_s, backoff_s(failures + 1, policy.poll_s, MAX_POLL_BACKOFF_S))
 
 
 def step(state: RunState, given: Input, policy: ContextPolicy, now: datetime) -> Step:

@@ -14,6 +14,7 @@ __all__ = [
     "AgentOrder",
     "CancelRun",
     "CompactContext",
+    "LookAgain",
     "Order",
     "ParseIssue",
     "ReadIssue",
@@ -125,20 +126,39 @@ class ReadIssue:
 
 @dataclass(frozen=True, slots=True)
 class RunCommand:
-    """Carry out the command in a comment, after asking the forge who wrote it and whether they may."""
+    """Carry out the command in a comment, after asking the forge who wrote it and whether they may.
+
+    `by` is who wrote it as far as a delivery told: enough to say no, never to say yes.
+    """
 
     ref: IssueRef
     repo_id: int
     repo_name: str
     comment_id: int
+    by: Login | None = None
 
     @property
     def key(self) -> str:
         return f"command:{self.repo_id}:{self.comment_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """`by` has changed or deleted the comment: if it is the one we keep, put it right. `nonce` tells
+    this change from earlier ones."""
+
+    ref: IssueRef
+    comment_id: int
+    by: Login | None = None
+    nonce: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"look:{self.ref}:{self.comment_id}:{self.nonce}"
+
+
 # What an agent's monitor carries out; the rest is for the parser, the router and the scribe.
 AgentOrder = StartRun | CompactContext | RotateSession | CancelRun
-Order = AgentOrder | ParseIssue | ReadIssue | RunCommand
+Order = AgentOrder | ParseIssue | ReadIssue | RunCommand | LookAgain
 
 ORDER_TYPES: dict[str, type[Order]] = {kind.__name__: kind for kind in Order.__args__}

@@ -8,10 +8,11 @@ repository that cannot be read backs off alone, and none takes all the room ther
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from coordinator.rules.backoff import backoff_s
 from coordinator.rules.ids import IssueRef, Login
 from coordinator.rules.orders import ReadIssue, ReadWhy
 
-__all__ = ["Read", "ReadQueue", "backoff_s"]
+__all__ = ["Read", "ReadQueue"]
 
 # A forge sends what belongs to one action within some ten milliseconds of each other.
 WINDOW_S = 0.1
@@ -19,19 +20,12 @@ WINDOW_S = 0.1
 CONCURRENCY = 8
 # One slow repository leaves half of the room to the others.
 PER_REPOSITORY = 4
-FIRST_BACKOFF_S = 1.0
-MAX_BACKOFF_S = 60.0
 
 # When several asked, the read counts as the one furthest to the front: what a delivery has told of
 # was not missed, whoever else noticed.
 _RANK: dict[ReadWhy, int] = {
     "delivery": 0, "command": 1, "blocks": 2, "blocker": 3, "first": 4, "sweep": 5,
 }  # fmt: skip
-
-
-def backoff_s(failures: int) -> float:
-    """How long to leave what has failed this often (≥ 1) in a row alone."""
-    return min(FIRST_BACKOFF_S * 2.0 ** min(failures - 1, 10), MAX_BACKOFF_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,10 +93,15 @@ class Repositories:
         else:
             self._keep(Repository(repo_id, canonical, current, at, at, is_read=is_read))
 
-    def canonical(self, name: str) -> str:
-        """What a name written in a text stands for: the repository so called now, or else the one so
-        called last (a forge redirects), or else nothing known: the name itself, in lower case."""
+    def named(self, name: str) -> Repository | None:
+        """The repository called so now, in any case, or else the one so called last, to which a forge
+        redirects."""
         named = self._named.get(name.lower())
+        return None if named is None else self._by_id[named.id]
+
+    def canonical(self, name: str) -> str:
+        """What a name written in a text stands for: the name itself, in lower case, if unknown."""
+        named = self.named(name)
         return name.lower() if named is None else named.canonical
 
     def resolve(self, ref: IssueRef) -> IssueRef:

@@ -91,7 +91,11 @@ class KnownIssues:
         return tuple(self.facts[ref] for ref in self._ours)
 
     def place(self, facts: IssueFacts) -> tuple[IssueFacts, RepositoryMoved | None]:
-        """The same facts as they are kept: under canonical names, without labels of ours."""
+        """The same facts as they are kept: under canonical names, without labels of ours.
+
+        A pull request is nobody's work, whoever is assigned to it: it is known only because an issue
+        waits for it.
+        """
         name = facts.repo_name or facts.ref.repo
         at, is_read = facts.read_at or facts.updated_at, facts.read_at is not None
         moved = self.repositories.learn(facts.repo_id, name, at, is_read=is_read)
@@ -102,6 +106,7 @@ class KnownIssues:
             facts,
             ref=IssueRef(repository.canonical, facts.ref.number),
             repo_name=repository.current,
+            assignees=() if facts.is_pull else facts.assignees,
             labels=foreign_labels(facts.labels),
             blocked_by=self._resolved(facts.blocked_by),
             blocks=self._resolved(facts.blocks),

@@ -1,4 +1,5 @@
-"""Which repositories are swept when: a few at a time, the idle and the closed ones seldom.
+"""Which repositories are swept when: a few at a time, the closed ones seldom, and where there are very
+many the idle ones as often as is polite.
 
 Instants are datetimes of a clock that never jumps; what is saved holds none of them, because a new
 life looks everywhere at once.
@@ -8,13 +9,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from coordinator.rules.reads import backoff_s
+from coordinator.rules.backoff import backoff_s
 from coordinator.rules.sweeping import SETTLE_S, RepositorySweep
 
 __all__ = ["CONCURRENCY", "REFRESH_PACE_S", "SavedSweep", "SweepPlan", "Target", "Visit"]
 
 # Four lists at a time: a forge on a small machine answers them beside its people and our reads.
 CONCURRENCY = 4
+# A sweep of a repository where nothing happened is two requests; all of those together are not to be
+# more often than this. With up to 60 repositories a minute is enough to look at each.
+MAX_IDLE_RATE = 2.0
+_IDLE_REQUESTS = 2
+# Once or twice a forge may stumble; a third failure in a row wants somebody's eye.
+STUCK_FAILURES = 3
 # A repository that is gone or closed to us comes back by somebody's hand: nobody waits for it.
 REFUSED_STRETCH = 10.0
 # Somebody who asks again and again gets one sweep in five seconds, which is as good.
@@ -34,7 +41,8 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class SavedSweep:
     """What outlives a restart: how far a repository was swept, and since when, by the forge's clock,
-    its comments are commands to us (None: since its first sweep, which is still to come)."""
+    its comments are commands to us (None: since its first sweep, which is still to come). From
+    `comments_owed` on they are still to be looked through; None: as far as the issues were."""
 
     repo_id: int
     name: str
@@ -42,6 +50,7 @@ class SavedSweep:
     is_swept: bool
     counted: tuple[int, int] | None
     commands_from: datetime | None
+    comments_owed: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +60,18 @@ class Visit:
     name: str
     sweep: RepositorySweep
     commands_from: datetime | None = None
+    comments_owed: datetime | None = None
 
     def saved(self) -> SavedSweep:
         sweep = self.sweep
-        swept = not sweep.is_first
         return SavedSweep(
-            sweep.repo_id, self.name, sweep.watermark, swept, sweep.counted, self.commands_from
+            sweep.repo_id,
+            self.name,
+            sweep.watermark,
+            not sweep.is_first,
+            sweep.counted,
+            self.commands_from,
+            self.comments_owed,
         )
 
 
@@ -64,6 +79,7 @@ class Visit:
 class _Trouble:
     failures: int
     error: str
+    is_refused: bool = False
 
 
 class SweepPlan:
@@ -108,6 +124,20 @@ class SweepPlan:
         failed = {self._visits[each].name: self._trouble[each].error for each in self._trouble}
         return dict(sorted(failed.items()))
 
+    def stuck(self, *, with_refused: bool) -> int:
+        """How many repositories have failed several times in a row; those the forge refuses to show
+        count if somebody expects to see them."""
+        stuck = (each for each in self._trouble.values() if each.failures >= STUCK_FAILURES)
+        return sum(with_refused or not each.is_refused for each in stuck)
+
+    @property
+    def max_stretch(self) -> float:
+        """How many times less often than the others idle repositories are swept."""
+        return max(len(self) * _IDLE_REQUESTS / (MAX_IDLE_RATE * self.base_s), 1.0)
+
+    def name_of(self, repo_id: int) -> str:
+        return self._visits[repo_id].name
+
     def saved(self) -> tuple[SavedSweep, ...]:
         """For a snapshot, in order of the ids."""
         return tuple(self._visits[repo_id].saved() for repo_id in sorted(self._visits))
@@ -118,7 +148,8 @@ class SweepPlan:
             sweep = RepositorySweep(
                 each.repo_id, each.watermark, int(each.is_swept), counted=each.counted
             )
-            self._visits[each.repo_id] = Visit(each.name, sweep, each.commands_from)
+            visit = Visit(each.name, sweep, each.commands_from, each.comments_owed)
+            self._visits[each.repo_id] = visit
 
     def watch(self, targets: Iterable[Target]) -> None:
         """These are watched from now on. What was known of others is kept: they may come back."""
@@ -153,15 +184,20 @@ class SweepPlan:
         moments = [now if sweep.due_at is None else sweep.due_at for sweep in sweeps]
         return max((min(moments) - now).total_seconds(), 0.0) if moments else None
 
-    def done(self, visit: Visit, now: datetime, *, is_unsettled: bool = False) -> bool:
+    def done(
+        self, visit: Visit, now: datetime, *, is_unsettled: bool = False, problem: str = ""
+    ) -> bool:
         """The sweep has ended well; whether it came further than what was saved before it says.
 
-        `is_unsettled`: it passed over what had changed just now.
+        `is_unsettled`: it passed over what had changed just now. `problem`: why a part of it failed.
         """
         before = self._visits[visit.sweep.repo_id].saved()
         repo_id = visit.sweep.repo_id
         self._running.discard(repo_id)
-        self._trouble.pop(repo_id, None)
+        if problem:
+            self._note(repo_id, problem)
+        else:
+            self._trouble.pop(repo_id, None)
         sweep = visit.sweep
         if is_unsettled and repo_id in self._asked:
             sweep = _no_later(sweep, now + timedelta(seconds=_SETTLED_S))
@@ -173,14 +209,11 @@ class SweepPlan:
     def failed(self, repo_id: int, error: str, now: datetime, *, is_refused: bool = False) -> None:
         """The sweep of this repository failed: it waits, the others go on."""
         self._running.discard(repo_id)
-        before = self._trouble.get(repo_id)
-        trouble = _Trouble(before.failures + 1 if before else 1, error)
-        wait_s = self.base_s * REFUSED_STRETCH if is_refused else backoff_s(trouble.failures)
+        failures = self._note(repo_id, error, is_refused=is_refused)
+        wait_s = self.base_s * REFUSED_STRETCH if is_refused else backoff_s(failures)
         visit = self._visits[repo_id]
         sweep = visit.sweep.failed(now, wait_s)
         self._visits[repo_id] = replace(visit, sweep=self._asked_again(sweep, now))
-        if repo_id in self._watched:
-            self._trouble[repo_id] = trouble
 
     def put_back(self, repo_id: int) -> None:
         """Nothing can be said of the repository: the forge was away. It is due as before."""
@@ -209,6 +242,14 @@ class SweepPlan:
             if self._visits[repo_id].sweep.due_at is not None:
                 self._stir(repo_id, now + timedelta(seconds=self.base_s))
         return len(known) < len(set(repo_ids))
+
+    def _note(self, repo_id: int, error: str, *, is_refused: bool = False) -> int:
+        """Remember the trouble with it; how many times in a row that makes."""
+        before = self._trouble.get(repo_id)
+        trouble = _Trouble(before.failures + 1 if before else 1, error, is_refused)
+        if repo_id in self._watched:
+            self._trouble[repo_id] = trouble
+        return trouble.failures
 
     def _due(self, repo_ids: Iterable[int], now: datetime) -> list[int]:
         """Those of them that may begin now."""

@@ -16,6 +16,7 @@ from coordinator.rules.ids import IssueRef
 __all__ = [
     "Listing",
     "Look",
+    "Part",
     "RepositorySweep",
     "differences",
     "is_read_later",
@@ -30,13 +31,12 @@ OVERLAP_S = 30.0
 SETTLE_S = 10.0
 # The second of a change, and one more for clocks that are only told in whole seconds.
 _EARLY_S = 2.0
-# An idle repository is looked at ten times less often than a busy one ...
-MAX_STRETCH = 10.0
-# ... reached a little at a time, after the ordinary pauses between two changes have passed.
+# Where there are so many repositories that idle ones have to wait longer, they do so a little more each
+# time, after the ordinary pauses between two changes have passed.
 _PATIENT_SWEEPS = 3
 _STRETCH = 1.5
-_MAX_EXPONENT = 6  # 1.5 to this power is above ten: further powers would only grow large
-# Neighbouring repositories drift apart by this share of the interval, so that they never sweep at once.
+_MAX_EXPONENT = 30  # 1.5 to this power is above any stretch: further powers would only grow large
+# Neighbours among those drift apart by this share of the interval, so that they never sweep at once.
 _SPREAD = 0.1
 _GOLDEN = 0.6180339887498949  # multiples of it spread evenly, however many there are
 
@@ -106,16 +106,36 @@ def vanished(known: Iterable[IssueRef], listed: Container[int]) -> tuple[IssueRe
     return tuple(sorted(ref for ref in known if ref.number not in listed))
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The page numbered `page`, from 1, of a list of which every page holds `size` items."""
+
+    page: int
+    size: int
+
+    def smaller(self) -> tuple["Part", ...]:
+        """The same items on the next smaller pages, in order; none if it is a single item."""
+        share = next((n for n in range(2, self.size + 1) if self.size % n == 0), 0)
+        first = (self.page - 1) * share + 1
+        return tuple(Part(page, self.size // share) for page in range(first, first + share))
+
+
 @dataclass(slots=True)
 class Listing:
     """The pages of one list of issues, put together.
 
     Whatever is created or updated while paging shifts issues to later pages, where they are seen
-    twice; but a deletion shifts one to an earlier page, and nobody sees it.
+    twice; but a deletion shifts one to an earlier page, and nobody sees it. `too_long` counts the
+    issues that were passed over because nobody can read them.
     """
 
     issues: dict[int, IssueFacts] = field(default_factory=dict)
     totals: set[int] = field(default_factory=set)
+    too_long: int = 0
+
+    def __len__(self) -> int:
+        """How many issues the forge has shown, or tried to."""
+        return len(self.issues) + self.too_long
 
     def add(self, issues: Iterable[IssueFacts], total: int | None) -> None:
         """Take a page in; of two views of an issue the later updated one stays."""
@@ -129,7 +149,7 @@ class Listing:
     @property
     def is_stable(self) -> bool:
         """Whether nothing can have slipped through while it was read; else read it once more."""
-        return not self.totals or len(self.issues) >= max(self.totals)
+        return not self.totals or len(self) >= max(self.totals)
 
     @property
     def newest(self) -> datetime | None:
@@ -180,7 +200,14 @@ class RepositorySweep:
         return replace(self, quiet=0, due_at=now if self.due_at is None else min(self.due_at, now))
 
     def swept(
-        self, listing: Listing, now: datetime, *, settled_before: datetime, changed: bool, base_s: float
+        self,
+        listing: Listing,
+        now: datetime,
+        *,
+        settled_before: datetime,
+        changed: bool,
+        base_s: float,
+        max_stretch: float = 1.0,
     ) -> "RepositorySweep":
         """After a stable list, all of it looked at; `settled_before` is by the forge's clock.
 
@@ -195,26 +222,29 @@ class RepositorySweep:
             watermark=min(max(marks), settled_before) if marks else None,
             sweeps=self.sweeps + 1,
             quiet=quiet,
-            due_at=now + timedelta(seconds=self.interval_s(base_s, quiet)),
+            due_at=now + timedelta(seconds=self.interval_s(base_s, quiet, max_stretch)),
         )
 
     def failed(self, now: datetime, after_s: float) -> "RepositorySweep":
         """The list could not be read to its end; the watermark stays where it is."""
         return replace(self, due_at=now + timedelta(seconds=after_s))
 
-    def interval_s(self, base_s: float, quiet: int) -> float:
-        """How long until the next sweep, after this many quiet ones."""
+    def interval_s(self, base_s: float, quiet: int, max_stretch: float = 1.0) -> float:
+        """How long until the next sweep, after this many quiet ones: never below `base_s`, and just
+        that where there is no need to stretch it."""
+        if max_stretch <= 1:
+            return base_s
         exponent = min(max(quiet - _PATIENT_SWEEPS, 0), _MAX_EXPONENT)
-        stretch = min(_STRETCH**exponent, MAX_STRETCH)
-        spread = 1 + _SPREAD * (2 * ((self.repo_id * _GOLDEN) % 1) - 1)
-        return base_s * stretch * spread
+        stretch = min(_STRETCH**exponent, max_stretch)
+        return base_s * stretch * (1 + _SPREAD * ((self.repo_id * _GOLDEN) % 1))
 
     def suspects(self, count: int, known: int) -> bool:
         """Whether the count at the forge, against that of the issues we know, calls for a full list.
 
         Once a full list has not explained a difference, only another difference calls for one.
         """
-        return count != known and self.counted != (count, known)
+        explained = 0 if self.counted is None else self.counted[0] - self.counted[1]
+        return count - known != explained
 
     def listed(self, count: int, known: int) -> "RepositorySweep":
         """After a full list, and with what it brought taken in."""

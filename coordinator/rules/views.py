@@ -40,6 +40,9 @@ class IssueView:
     `run_phase` is assigned, working, compacting, rotating, parked, withdrawing or ended, and None as
     long as there was no run; of one that is over, `session` is its last. `fill_percent` is the share of
     the usable window when it was last told, rounded to ten so that it seldom changes.
+
+    `public` are the other repositories, by canonical names, that are known to be open to everybody;
+    only what is written for strangers asks.
     """
 
     issue: IssueRef
@@ -73,6 +76,12 @@ class IssueView:
     session: int | None = None
     fill_percent: int | None = None
     last_command: CommandGiven | CommandRefused | None = None
+    public: frozenset[str] = frozenset()
+
+    @property
+    def newest_command_id(self) -> int:
+        """The comment that held the newest command it knows of, 0 without one."""
+        return 0 if self.last_command is None else self.last_command.comment_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
+from coordinator.rules.backoff import backoff_s
 from coordinator.rules.ids import IssueRef
+from coordinator.rules.looks import EVERY_S
 
 __all__ = ["WriteQueue", "WritingPace"]
 
-FIRST_BACKOFF_S = 1.0
-MAX_BACKOFF_S = 60.0
 # How long ago an issue was written is of no interest any more after so many of its intervals.
 CALM_INTERVALS = 2.0
 # Intervals kept before those that are over are dropped: a few hundred KB at the most.
@@ -29,7 +29,9 @@ class WritingPace:
     and who watches an issue that changes all the time is served once a minute. Four at once leave
     half of the forge client's places to the reads, and two for one repository leave room for the others
     where one is slow. A comment that was sent and never confirmed stands there after `suspect_s` or
-    never will: twice what one request to a forge may take.
+    never will: twice what one request to a forge may take. Another coordinator that wrote its first
+    comment at the same moment as we has done so after `twin_s`. What people change of ours is looked at
+    every `look_every_s`.
     """
 
     debounce_s: float = 2.0
@@ -38,6 +40,8 @@ class WritingPace:
     concurrency: int = 4
     per_repository: int = 2
     suspect_s: float = 60.0
+    twin_s: float = 15.0
+    look_every_s: float = EVERY_S
 
 
 @dataclass(slots=True)
@@ -60,7 +64,9 @@ class WriteQueue:
         self._line: list[tuple[float, IssueRef]] = []
         self._rest: dict[IssueRef, tuple[float, float]] = {}
         self._urgent: set[IssueRef] = set()
+        self._answering: set[IssueRef] = set()
         self._failing: dict[str, _Failing] = {}
+        self._alone: dict[IssueRef, _Failing] = {}
         # Due, but their repository has all the places it may have.
         self._crowd: dict[str, dict[IssueRef, None]] = {}
 
@@ -68,17 +74,20 @@ class WriteQueue:
         """How many issues wait for their turn."""
         return len(self._due)
 
-    def touch(self, ref: IssueRef, now: float, *, at_once: bool = False) -> None:
-        """Something about the issue may have changed. `at_once`: somebody waits for the answer."""
+    def touch(self, ref: IssueRef, now: float, *, within_s: float | None = None) -> None:
+        """Something about the issue may have changed. `within_s`: somebody waits for the answer, and no
+        longer than that; their asking is no churn."""
         written_at, interval_s = self._rest.get(ref, (now, 0.0))
         rested = max(now + self.pace.debounce_s, written_at + interval_s)
-        if at_once:
+        if within_s is not None:
             self._urgent.add(ref)
-        self.touch_at(ref, now if at_once else rested, now)
+        self.touch_at(ref, rested if within_s is None else now + within_s, now)
 
     def touch_at(self, ref: IssueRef, at: float, now: float) -> None:
         """Look at the issue at that instant, or earlier if it is due earlier."""
         self._since.setdefault(ref, now)
+        if ref in self._alone:
+            at = max(at, self._alone[ref].retry_at)
         if ref not in self._due or at < self._due[ref]:
             self._due[ref] = at
             heappush(self._line, (at, ref))
@@ -99,7 +108,9 @@ class WriteQueue:
                 self._crowd.setdefault(ref.repo, {})[ref] = None
                 continue
             del self._due[ref]
-            self._urgent.discard(ref)
+            if ref in self._urgent:
+                self._urgent.remove(ref)
+                self._answering.add(ref)
             self._crowd.get(ref.repo, {}).pop(ref, None)
             self.busy.add(ref)
             taken.append(ref)
@@ -117,12 +128,22 @@ class WriteQueue:
 
     def settled(self, ref: IssueRef) -> None:
         """Nothing was to be written."""
+        self._alone.pop(ref, None)
         self._end(ref)
+
+    def put_back(self, ref: IssueRef, at: float, now: float) -> None:
+        """It was too early to write: look at it again at that instant."""
+        self._end(ref)
+        self.touch_at(ref, at, now)
 
     def written(self, ref: IssueRef, now: float) -> None:
         """The forge has answered, with a yes or a no."""
         before, interval_s = self._rest.get(ref, (now, 0.0))
         is_churning = interval_s > 0 and now - before < CALM_INTERVALS * interval_s
+        if ref in self._answering:
+            self._answering.remove(ref)
+            is_churning = False
+        self._alone.pop(ref, None)
         grown = min(2 * interval_s, self.pace.max_interval_s) if is_churning else self.pace.interval_s
         self._rest[ref] = (now, grown)
         self._forget_rests(now)
@@ -133,22 +154,37 @@ class WriteQueue:
             self._due[ref] = max(self._due[ref], now + grown)
         self._end(ref)
 
-    def failed(self, ref: IssueRef, now: float, error: str, *, wait_s: float | None = None) -> None:
-        """The forge gave no answer: the repository rests, the issue stays due."""
-        failing = self._failing.setdefault(ref.repo, _Failing(0, now, error))
+    def failed(
+        self,
+        ref: IssueRef,
+        now: float,
+        error: str,
+        *,
+        wait_s: float | None = None,
+        alone: bool = False,
+    ) -> None:
+        """The forge gave no answer: the repository rests, the issue stays due. With `alone` only the
+        issue rests: the forge was there, and stumbled over this one."""
+        failing = _Failing(0, now, error)
+        if alone:
+            failing = self._alone.setdefault(ref, failing)
+        else:
+            failing = self._failing.setdefault(ref.repo, failing)
+            failing.held[ref] = None
         failing.failures += 1
-        pause_s = min(FIRST_BACKOFF_S * 2.0 ** min(failing.failures - 1, 10), MAX_BACKOFF_S)
-        failing.retry_at = now + max(pause_s, wait_s or 0.0)
+        failing.retry_at = now + max(backoff_s(failing.failures), wait_s or 0.0)
         failing.error = error
-        self._due[ref] = now
-        failing.held[ref] = None
+        self._due[ref] = failing.retry_at if alone else now
         self._leave(ref)
+        if alone:
+            self._requeue(ref)
 
     def forget(self, ref: IssueRef) -> None:
         """There is no such issue any more."""
-        for kept in (self._due, self._since, self._rest):
+        for kept in (self._due, self._since, self._rest, self._alone):
             kept.pop(ref, None)
         self._urgent.discard(ref)
+        self._answering.discard(ref)
         self._let_in(ref.repo)  # it may have been let in and not taken
         failing = self._failing.get(ref.repo)
         if failing is not None and failing.probe == ref and ref not in self.busy:
@@ -159,9 +195,11 @@ class WriteQueue:
         return max((now - since for since in self._since.values()), default=None)
 
     def failing(self) -> Iterator[tuple[str, int, str]]:
-        """Repositories that rest: name, failures in a row, the last error."""
+        """Repositories and single issues that rest: name, failures in a row, the last error."""
         for repo, each in sorted(self._failing.items()):
             yield repo, each.failures, each.error
+        for ref, alone in sorted(self._alone.items()):
+            yield str(ref), alone.failures, alone.error
 
     def _hold_or_release(self, now: float) -> None:
         """Of each repository that has rested long enough, one issue may try."""

@@ -100,7 +100,7 @@ class BackupAsked(_Asked):
 
 
 class RefreshAsked(_Asked):
-    """`repository` is its full name now; without one every watched repository is meant."""
+    """`repository` is its full name, now or before; without one every watched repository is meant."""
 
     repository: Annotated[str | None, Field(pattern=r"^[^/\s#]+/[^/\s#]+$", max_length=300)] = None
 

@@ -13,7 +13,8 @@ __all__ = ["counts", "forge_body", "forge_modes", "number_in", "sweep_body", "to
 # forge gave no answer our words say so.
 _FAILURE = re.compile(
     r"(?P<method>[A-Z]{3,6}) (?P<path>/[^\s:]*): "
-    r"(?P<what>\d{3}\b|the connection failed|the answer is larger|no connection free|not sent)"
+    r"(?P<what>\d{3}\b|the connection failed|the answer is larger than \d+ MiB|no connection free"
+    r"|not sent)"
 )
 _OWNED = re.compile(r"^/(?:repos/[^/]+/[^/]+|(?:orgs|users)/[^/]+)|(?<=/collaborators/)[^/]+")
 # The words of the paths we ask for; anything else in one is a name or a number.
@@ -40,6 +41,7 @@ def forge_body(context: WebContext) -> ForgeBody | None:
         requests=health.requests,
         reads_pending=int(number_in(router, "reads_pending") or 0),
         reads_failing=len(failing) if isinstance(failing, Mapping) else 0,
+        writes_refused=int(number_in(told_by(context, "scribe"), "given_up_issues") or 0),
     )
 
 
@@ -55,6 +57,8 @@ def sweep_body(context: WebContext) -> SweepBody | None:
         next_in_s=number_in(told, "next_in_s"),
         repositories=int(number_in(told, "repositories") or 0),
         failing=len(failing) if isinstance(failing, Mapping) else 0,
+        stuck=int(number_in(told, "stuck") or 0),
+        too_long=sum(counts(told, "too_long").values()),
         problem=_problem(told),
         missed=counts(told_by(context, "router"), "missed"),
     )
@@ -63,7 +67,7 @@ def sweep_body(context: WebContext) -> SweepBody | None:
 def forge_modes(forge: ForgeBody | None, sweep: SweepBody | None) -> tuple[str, ...]:
     """The degraded modes of this moment; deliveries are accepted all the same."""
     is_away = forge is not None and forge.state != "closed"
-    has_problem = sweep is not None and sweep.problem is not None
+    has_problem = sweep is not None and (sweep.problem is not None or sweep.stuck > 0)
     is_hidden = forge is not None and forge.reads_failing > 0
     modes = {
         "forge-unreachable": is_away,

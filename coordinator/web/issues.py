@@ -9,6 +9,7 @@ from coordinator.web.ask import ask
 from coordinator.web.asked import IssueQuery
 from coordinator.web.context import WebContext
 from coordinator.web.envelope import Refused
+from coordinator.web.names import repository_called
 from coordinator.web.shapes import EventBody, IssueBody, IssuesBody, IssueSummary, plain
 from coordinator.web.views import read_query, shaped
 
@@ -34,6 +35,8 @@ def issues_blueprint(context: WebContext) -> Blueprint:
     @blueprint.get("/api/v1/issues/<owner>/<repo>/<number>")
     async def show_issue(owner: str, repo: str, number: str) -> Response:
         ref = _parse_ref(f"{owner}/{repo}#{number}", status=404)
+        found = await repository_called(context, ref.repo)
+        ref = ref if found is None else IssueRef(found.canonical, ref.number)
         view = await ask(context, "dispatcher", ExplainIssue(ref))
         if view is None:
             raise Refused(404, "not_found", f"{ref} has not been heard of")

@@ -75,7 +75,8 @@ class WebhookBody(_Shape):
 class ForgeBody(_Shape):
     """How the forge fares: `state` is that of the circuit breaker, "closed" when all is well. `version`
     and `product` are null until it was reached; `reads_pending` issues are still to be read there.
-    `reads_failing` repositories cannot be read; /state names them with the reason."""
+    `reads_failing` repositories cannot be read, and on `writes_refused` issues the forge will not take
+    what is to be said; /state names them with the reason."""
 
     state: Literal["closed", "open", "half-open"]
     product: str | None
@@ -85,17 +86,22 @@ class ForgeBody(_Shape):
     requests: int
     reads_pending: int
     reads_failing: int
+    writes_refused: int
 
 
 class SweepBody(_Shape):
     """The search for what the webhooks missed: so far `missed`, by cause. `failing` repositories are
-    named in the sweeper's state; `problem` is why there is no sweep at all."""
+    named in the sweeper's state, `stuck` ones failed several times in a row; `problem` is why there is
+    no sweep at all. `too_long` issues and comments were longer than can be read, as far as was seen
+    since the start."""
 
     last_at: datetime | None
     took_s: float | None
     next_in_s: float | None
     repositories: int
     failing: int
+    stuck: int
+    too_long: int
     problem: str | None
     missed: dict[str, int]
 

@@ -143,8 +143,8 @@ async def scene(
         trust_env=False,
         pace=ONCE,
         breaker_pace=breaker,
-        request_timeout_s=2.0,
-        total_timeout_s=2.0,
+        request_timeout_s=60.0,
+        total_timeout_s=60.0,
     ) as client:
 
         def router(journal: SqliteJournal) -> list[Any]:

@@ -48,7 +48,7 @@ FLEET = Fleet(
 )
 BRISK = WritingPace(debounce_s=0.05, interval_s=0.1, max_interval_s=0.4, suspect_s=0.6)
 ACTORS = ("dispatcher",)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def forge_client(url: str, token: str, *, kind: type[Forge] = Forge, **options: Any) -> Forge:
@@ -124,7 +124,8 @@ class Desk:
 
     async def order(self, issue: Issue, comment: Comment) -> None:
         repo = self.forge.data.repo_of(issue)
-        order = RunCommand(self.ref(issue), repo.id, repo.full_name, comment.id)
+        by = Login(comment.author.lower())
+        order = RunCommand(self.ref(issue), repo.id, repo.full_name, comment.id, by)
         opened = (OrderDraft(order, TARGET),)
         await self.on.journal.commit(Commit(actor="router", at=utc_now(), opened=opened))
 

@@ -23,13 +23,14 @@ from coordinator.rules.events import AgentObserved, Event
 from coordinator.rules.fleet import AgentSpec, Fleet
 from coordinator.rules.ids import AgentName, DeliveryId, Login
 from coordinator.runtime import ChildSpec, Tree, child, open_tree, supervisor, task
+from tests.fakes.patient_journal import patient_journal
 
 __all__ = ["FLEET", "SECRET", "Stage", "spec_of", "stage"]
 
 SECRET = b"stage-secret"
 POOL = Login("coder-bot")
 FLEET = Fleet((AgentSpec(AgentName("sonnet-1"), Login("claude-sonnet")),), (POOL,))
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 E = TypeVar("E")
 
@@ -114,7 +115,7 @@ async def stage(
     extra: Callable[[SqliteJournal], Sequence[ChildSpec]] = lambda journal: (),
 ) -> AsyncIterator[Stage]:
     """Run the named actors over the journal in `path`; leaving stops them in order."""
-    journal = SqliteJournal(path / "journal.sqlite3")
+    journal = patient_journal(path / "journal.sqlite3")
     tree = supervisor(
         "root",
         task(journal.serve, id="journal"),

@@ -23,8 +23,9 @@ from coordinator.runtime import Tree, child, open_tree, supervisor, task
 from tests.actors.stage import FLEET
 from tests.fakes import forge as fakes
 from tests.fakes.forge import REPO, VirtualClock, furnish
+from tests.fakes.patient_journal import patient_journal
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 # So long that nothing is swept by itself a second time.
 SELDOM_S = 3_600.0
 
@@ -99,7 +100,7 @@ async def coordinator(
     wall: Clock = utc_now,
     client: type[Forge] = Forge,
 ) -> AsyncIterator[Watch]:
-    journal = SqliteJournal(path / "journal.sqlite3")
+    journal = patient_journal(path / "journal.sqlite3")
     asking = client(
         forge.url,
         token,

@@ -6,7 +6,6 @@ import trio
 
 from coordinator.actors.coroner import Coroner
 from coordinator.actors.messages import PollNow
-from coordinator.edges.journal_sqlite import SqliteJournal
 from coordinator.runtime import (
     Actor,
     Cast,
@@ -16,6 +15,7 @@ from coordinator.runtime import (
     supervisor,
     task,
 )
+from tests.fakes.patient_journal import patient_journal
 
 
 class Fragile(Actor):
@@ -27,7 +27,7 @@ class Fragile(Actor):
 
 async def test_a_message_that_crashes_twice_is_written_down(tmp_path: Path) -> None:
     """The runtime's dead letter becomes a row with the message's kind and both errors."""
-    journal = SqliteJournal(tmp_path / "journal.sqlite3")
+    journal = patient_journal(tmp_path / "journal.sqlite3")
     coroner = Coroner(journal)
     tree = supervisor(
         "root",
@@ -37,7 +37,7 @@ async def test_a_message_that_crashes_twice_is_written_down(tmp_path: Path) -> N
     )
     async with open_tree(tree, hooks=Hooks(dead_letter=coroner.report)) as running:
         running.ref("fragile").cast_nowait(PollNow())
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not (letters := await journal.dead_letters()):  # noqa: ASYNC110
                 await trio.sleep(0.01)
     [stored] = letters

@@ -114,7 +114,7 @@ async def test_an_agent_configured_again_does_not_take_up_a_run_that_was_ended(t
 
 async def order_of(on: Stage, kind: type[StartRun]) -> None:
     """Return once the agent's monitor has taken its order up."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while not (await on.tree.ref("monitor:sonnet-1").call(DescribeAgent())).runs:  # noqa: ASYNC110
             await trio.sleep(0.01)
     assert any(isinstance(each.order, kind) for each in on.journal.open_orders("agent:sonnet-1"))

@@ -121,7 +121,7 @@ async def test_a_replayed_letter_that_is_still_poison_is_buried_again(tmp_path: 
         [letter] = await on.journal.dead_letters(actor="counting")
         await on.journal.replay_dead_letter(letter.id, utc_now())
         on.tree.ref("counting").cast_nowait(Reconsider(1))
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while len(await on.journal.dead_letters(actor="counting")) < 2:  # noqa: ASYNC110
                 await trio.sleep(0.01)
         await on.tell("router", observed(4))
@@ -165,7 +165,7 @@ async def test_many_events_force_a_snapshot_while_running(tmp_path: Path) -> Non
     async with stage(tmp_path, extra=counting(set(), saved)) as on:
         for _ in range(follower.SNAPSHOT_EVERY // 1_000 + 1):
             await on.tell("router", *([cycle] * 1_000))
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while not saved:  # noqa: ASYNC110
                 await trio.sleep(0.01)
 

@@ -64,7 +64,9 @@ def external(spec: AgentSpec) -> Driver:
 
 
 def rehearsal(spec: AgentSpec) -> Driver:
-    return RehearsalDriver(spec, now_s=trio.current_time, started_at=utc_now(), speed=400.0)
+    return RehearsalDriver(
+        spec, now_s=trio.current_time, started_at=utc_now(), speed=400.0, longest_s=0.1
+    )
 
 
 def usage(tokens: int, after_s: float = 0.0, window: int | None = None) -> ContextUsage:
@@ -95,7 +97,7 @@ async def begun(on: Stage) -> int:
 
 
 async def no_open_orders(on: Stage) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while on.journal.open_orders("agent:sonnet-1"):  # noqa: ASYNC110
             await trio.sleep(0.01)
 

@@ -41,6 +41,7 @@ MODEL = "claude-sonnet-5-5"
 KEY = "sk-ant-very-secret-key"
 TEXT = "Pump leaks CONFIDENTIAL-BODY\n\nBlocked by #3"
 AT_ONCE = Pace(min_s=0.0)  # for tests that turn the clock by hand
+LONG = Pace(retry_after_max_s=3_600.0)
 SOON = Pace(attempts=4, min_s=0.001, max_s=0.004, retry_after_max_s=0.01)
 
 
@@ -199,11 +200,11 @@ async def test_the_vendors_wish_reaches_the_caller_uncapped(
 
 async def test_a_pause_beyond_the_deadline_is_not_begun(api: ClaudeApi) -> None:
     """A slot is given back at once when waiting could not help."""
-    api.script(error(429, "rate_limit_error", headers={"retry-after": "25"}))
-    async with client_of(api, pace=Pace()) as client:
-        with trio.fail_after(5), pytest.raises(VendorUnavailable) as caught:
-            await client.parse_issue(TEXT, REF, model=MODEL, agents=(), deadline_s=20)
-    assert caught.value.retry_after_s == 25.0
+    api.script(error(429, "rate_limit_error", headers={"retry-after": "2500"}))
+    async with client_of(api, pace=LONG) as client:
+        with trio.fail_after(30), pytest.raises(VendorUnavailable) as caught:
+            await client.parse_issue(TEXT, REF, model=MODEL, agents=(), deadline_s=2_000)
+    assert caught.value.retry_after_s == 2_500.0
     assert len(api.asked()) == 1
 
 
@@ -269,7 +270,7 @@ async def test_connecting_has_a_limit_of_its_own() -> None:
             filler.connect_ex(full.getsockname())
         url = f"http://127.0.0.1:{full.getsockname()[1]}"
         async with ClaudeClient(KEY, base_url=url, pace=SOON, connect_timeout_s=0.02) as client:
-            with trio.fail_after(5), pytest.raises(ParseUnavailable, match="ConnectTimeout"):
+            with trio.fail_after(30), pytest.raises(ParseUnavailable, match="ConnectTimeout"):
                 await client.parse_issue(TEXT, REF, model=MODEL, agents=())
 
 
@@ -420,7 +421,7 @@ async def test_a_hanging_record_holds_up_only_its_own_model(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client.window_of, "claude-unknown")
         await api.wait_for_requests(1, "models")
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             assert await client.window_of(MODEL) == 1_000_000
         nursery.cancel_scope.cancel()
 
@@ -521,19 +522,19 @@ async def test_a_cancelled_call_lets_go_of_its_connection(api: ClaudeApi, client
         nursery.start_soon(ask)
         await api.wait_for_requests(1)
         nursery.cancel_scope.cancel()
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await api.wait_until(lambda server: server.hang_ups == 1 and server.open_connections == 0)
     assert (await client.parse_issue(TEXT, REF, model=MODEL, agents=())).cost.attempts == 1
 
 
 async def test_a_cancelled_pause_ends_at_once(api: ClaudeApi) -> None:
     """Stopping does not wait for a retry that was planned."""
-    api.script(error(429, "rate_limit_error", headers={"retry-after": "29"}))
-    with trio.fail_after(5):
-        async with client_of(api, pace=Pace()) as client, trio.open_nursery() as nursery:
+    api.script(error(429, "rate_limit_error", headers={"retry-after": "2500"}))
+    with trio.fail_after(30):
+        async with client_of(api, pace=LONG) as client, trio.open_nursery() as nursery:
 
             async def ask() -> None:
-                await client.parse_issue(TEXT, REF, model=MODEL, agents=())
+                await client.parse_issue(TEXT, REF, model=MODEL, agents=(), deadline_s=3_000)
 
             nursery.start_soon(ask)
             await api.wait_for_requests(1)
@@ -548,7 +549,7 @@ async def test_closing_leaves_no_connection(api: ClaudeApi) -> None:
             await client.parse_issue(TEXT, REF, model=MODEL, agents=())
             assert api.open_connections == 1
             scope.cancel()
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await api.wait_until(lambda server: server.open_connections == 0)
 
 

@@ -79,6 +79,23 @@ async def test_speed_is_the_agents_alone(clock: Clock) -> None:
     assert reading.usage.sampled_at == EPOCH + timedelta(seconds=1)
 
 
+async def test_a_run_out_of_sight_stands_still(clock: Clock) -> None:
+    """A machine that pauses between two looks costs the agent the longest step at most."""
+    driver = RehearsalDriver(SPEC, now_s=clock, started_at=EPOCH, script=script, speed=10, longest_s=1)
+    clock.seconds += 60  # nothing runs yet: there is nothing to miss
+    await driver.carry_out(start(1))
+    clock.seconds += 3_600
+    _, reading = await driver.poll()
+    assert isinstance(reading, UsageReported)
+    assert reading.usage.sampled_at == EPOCH + timedelta(seconds=61)
+    clock.seconds += 0.5
+    assert await driver.poll() == (reading,)
+    clock.seconds += 0.5
+    (later,) = await driver.poll()
+    assert isinstance(later, UsageReported)
+    assert later.usage.sampled_at == EPOCH + timedelta(seconds=62)
+
+
 async def test_orders_are_answered_at_the_next_boundary(driver: RehearsalDriver, clock: Clock) -> None:
     """After a compaction there is no reading until a turn has passed; a rotation names the session."""
     await driver.carry_out(start(1))

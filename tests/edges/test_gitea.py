@@ -9,6 +9,7 @@ import trio
 
 from coordinator.edges.gitea import Forge
 from coordinator.edges.gitea_failures_wire import RetryPace
+from coordinator.edges.gitea_remote_wire import Account
 from coordinator.errors import (
     ForgeArchived,
     ForgeForbidden,
@@ -51,6 +52,20 @@ async def test_a_missing_scope_is_named(fake: FakeForge) -> None:
         with pytest.raises(ForgeForbidden) as caught:
             await forge.repository(REPO)
         assert caught.value.missing_scope == "read:repository"
+
+
+async def test_our_own_comments_tell_who_we_are(fake: FakeForge) -> None:
+    """Where the token may not ask whose it is, the author of what was made with it answers; what was
+    only edited with it may be anybody's."""
+    furnish(fake)
+    issue = fake.open(REPO, "Rows are lost")
+    theirs = fake.comment(issue, "x", by="maria")
+    async with opened(fake, fake.token(BOT, "write:issue")) as forge:
+        await forge.edit_comment(REPO, theirs.id, "y")
+        with pytest.raises(ForgeForbidden):
+            await forge.whoami()
+        await forge.create_comment(REPO, issue.number, "z")
+        assert await forge.whoami() == Account(0, Login(BOT))
 
 
 async def test_others_rights_are_told_to_administrators_only(fake: FakeForge) -> None:
@@ -138,6 +153,15 @@ async def test_pull_requests_are_left_out(fake: FakeForge) -> None:
         assert [each.number for each in (await forge.issues(REPO)).issues] == [issue.number]
         assert await forge.count_issues(REPO) == 1
         assert (await forge.issue(REPO, pull.number)).is_pull
+
+
+async def test_the_newest_come_first(fake: FakeForge) -> None:
+    """Page by page, from every forge."""
+    token = furnish(fake)
+    numbers = [fake.open(REPO, f"Number {n}").number for n in range(3)]
+    async with opened(fake, token) as forge:
+        pages = [(await forge.issues(REPO, page=page, limit=2)).issues for page in (1, 2)]
+    assert [each.number for page in pages for each in page] == numbers[::-1]
 
 
 async def test_a_forge_away_and_back(fake: FakeForge) -> None:

@@ -237,13 +237,13 @@ def test_a_connection_that_failed_has_a_remedy(problem: str, remedy: str) -> Non
 def test_what_is_ours_to_decide_is_not_tried_again() -> None:
     """An answer too large, no place in the line, an open circuit: asking again changes nothing."""
     size, queue, shut = (
-        failure_of_size(CALL, 1_000_000),
+        failure_of_size(CALL, 16 * 2**20),
         failure_of_queue(CALL, 30.0),
         failure_of_breaker(CALL, 4.5, "GET /version: 502"),
     )
     assert not any(failure.may_help for failure in (size, queue, shut))
-    assert [failure.is_local for failure in (size, queue, shut)] == [True, False, False]
-    assert "1,000,000 bytes" in str(size.error)
+    assert [failure.is_local for failure in (size, queue, shut)] == [False, False, False]
+    assert "larger than 16 MiB" in str(size.error)
     assert "30 s" in str(queue.error)
     assert "GET /version: 502" in str(shut.error)
     assert isinstance(queue.error, ForgeNotAsked)

@@ -16,13 +16,14 @@ import trio.testing
 from coordinator.edges.forge_breaker import Breaker, BreakerPace
 from coordinator.edges.gitea_calls_wire import Call, create_comment_call, delete_comment_call, in_repo
 from coordinator.edges.gitea_failures_wire import RetryPace
-from coordinator.edges.gitea_http import MAX_BODY_BYTES, ForgeHttp
+from coordinator.edges.gitea_http import ForgeHttp
 from coordinator.edges.gitea_reply_wire import Reply, read_done
 from coordinator.edges.gitea_rest_wire import read_version
 from coordinator.errors import (
     ForgeError,
     ForgeNotFound,
     ForgeRateLimited,
+    ForgeTooLong,
     ForgeUnavailable,
     SettingsError,
 )
@@ -352,12 +353,13 @@ async def test_waiting_in_line_ends_too(server: Scripted, mock_clock: trio.testi
 
 
 async def test_an_endless_answer_is_cut_off(server: Scripted) -> None:
-    """Only so much is held in memory; another attempt would be as long."""
+    """Only so much is held in memory; another attempt would be as long. The forge is well, so the
+    circuit stays shut."""
     server.otherwise = endless()
     async with opened(server.url) as http:
-        with pytest.raises(ForgeUnavailable, match=f"{MAX_BODY_BYTES:,} bytes"):
+        with pytest.raises(ForgeTooLong, match="larger than 16 MiB"):
             await http.ask(VERSION, read_version)
-        assert http.requests == 1
+        assert (http.requests, http.breaker.failures) == (1, 0)
         gc.collect()  # a generator left behind would warn, and warnings are errors
         server.otherwise = OK
         assert await http.ask(VERSION, read_version) == "1.27.0"

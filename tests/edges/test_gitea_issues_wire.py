@@ -10,6 +10,7 @@ from coordinator.edges.gitea_issues_wire import (
     read_blockers,
     read_comment,
     read_comments,
+    read_count,
     read_issue,
     read_issues,
 )
@@ -135,13 +136,14 @@ def test_dependencies_are_refs_with_states() -> None:
     """Closed ones too, and pull requests; a reduced issue needs only number, state and repository."""
     reduced = {"id": 0, "number": 8, "state": "open", "repository": REPOSITORY}
     pull = ISSUE | {"number": 9, "state": "open", "pull_request": {"merged": False}}
-    assert read_blockers(reply([ISSUE, reduced, pull])) == Blockers(
+    found = Blockers(
         (
             RemoteRef(41, "Acme/Rocket", 7, "closed"),
             RemoteRef(41, "Acme/Rocket", 8, "open"),
             RemoteRef(41, "Acme/Rocket", 9, "open", is_pull=True),
         )
     )
+    assert read_blockers(reply([ISSUE, reduced, pull])) == (found, 3)
 
 
 @pytest.mark.parametrize(
@@ -160,14 +162,14 @@ def test_dependencies_are_refs_with_states() -> None:
 )
 def test_what_cannot_be_named_is_hidden_and_open(entry: dict[str, Any], hidden: int) -> None:
     """Nobody can tell whether it is done, unless it is said to be closed."""
-    assert read_blockers(reply([ISSUE, entry])) == Blockers(
-        (RemoteRef(41, "Acme/Rocket", 7, "closed"),), hidden
-    )
+    found = Blockers((RemoteRef(41, "Acme/Rocket", 7, "closed"),), hidden)
+    assert read_blockers(reply([ISSUE, entry])) == (found, 2)
 
 
 def test_an_unknown_state_is_open() -> None:
     """Only "closed" satisfies."""
-    (ref,) = read_blockers(reply([ISSUE | {"state": "paused"}])).refs
+    found, _ = read_blockers(reply([ISSUE | {"state": "paused"}]))
+    (ref,) = found.refs
     assert ref.state == "open"
 
 
@@ -223,3 +225,10 @@ def test_the_issue_is_told_in_several_ways(
 def test_a_ghosts_comment_has_no_author() -> None:
     """Its account is gone; the comment stays."""
     assert read_comment(reply(COMMENT | {"user": None, "body": None})).author == ""
+
+
+def test_issues_are_counted_by_the_forge() -> None:
+    """By the header of its list; a forge that gives none is not guessed at."""
+    assert read_count(reply([], x_total_count="12")) == 12
+    with pytest.raises(UnexpectedAnswer, match="X-Total-Count"):
+        read_count(reply([]))

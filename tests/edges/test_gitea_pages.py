@@ -11,13 +11,13 @@ from coordinator.edges.forge_breaker import Breaker
 from coordinator.edges.gitea_calls_wire import in_repo, issue_call
 from coordinator.edges.gitea_failures_wire import RetryPace
 from coordinator.edges.gitea_http import ForgeHttp
-from coordinator.edges.gitea_pages import MAX_PAGES, all_ends, all_pages
+from coordinator.edges.gitea_pages import MAX_PAGES, all_ends, all_pages, count_of
 from coordinator.edges.gitea_rest_wire import read_labels
-from coordinator.errors import ForgeUnavailable
+from coordinator.errors import ForgeTooLong, ForgeUnavailable
 from tests.fakes.scripted_http import Asked, Scripted, answer, open_scripted
 
 REPO = "acme/rocket"
-HIDDEN = {"number": 0, "title": "HIDDEN", "state": "open", "repository": None}
+HIDDEN: dict[str, object] = {"number": 0, "title": "HIDDEN", "state": "open", "repository": None}
 
 
 @pytest.fixture
@@ -38,6 +38,7 @@ async def http(server: Scripted) -> AsyncIterator[ForgeHttp]:
         pace=RetryPace(),
         breaker=Breaker(),
         jitter=lambda: 0.0,
+        max_answer_bytes=100_000,
     )
     yield opened
     await opened.aclose()
@@ -114,6 +115,23 @@ async def test_dependencies_are_read_to_the_end(server: Scripted, http: ForgeHtt
     assert "limit" not in server.asked[0].target
 
 
+@pytest.mark.parametrize("limit", [None, 1])
+async def test_what_is_closed_and_unnamed_hides_nothing(
+    limit: int | None, server: Scripted, http: ForgeHttp
+) -> None:
+    """Ends that may not be read and are done count for nothing, and the list goes on behind them."""
+    done = HIDDEN | {"state": "closed"}
+    serve(server, pages([done], [end(2)]))
+    assert await ends(http, limit) == ([2], 0)
+
+
+async def test_single_ends_that_look_alike_are_several(server: Scripted, http: ForgeHttp) -> None:
+    """Where one is asked for at a time, only an empty page is the end."""
+    done = HIDDEN | {"state": "closed"}
+    serve(server, pages([done], [done], [HIDDEN], [HIDDEN], [end(2)], [end(2)], [end(3)]))
+    assert await ends(http, limit=1) == ([2, 3], 2)
+
+
 async def test_a_total_saves_the_empty_page(server: Scripted, http: ForgeHttp) -> None:
     """Where the forge counts them, one request suffices; a total that is too small ends nothing
     early."""
@@ -130,3 +148,23 @@ async def test_nothing_depends_on_nothing(server: Scripted, http: ForgeHttp) -> 
     serve(server, pages())
     assert await ends(http) == ([], 0)
     assert json.dumps(await label_ids(http)) == "[]"
+
+
+@pytest.mark.parametrize(("long", "asked"), [(0, 1), (1, 2), (40, 3)])
+async def test_issues_are_counted_whatever_they_hold(
+    long: int, asked: int, server: Scripted, http: ForgeHttp
+) -> None:
+    """Where the first ones are too long to read, one further behind tells how many there are."""
+    serve(server, lambda page: ["A" * 200_000] if page <= long else [], total=41)
+    assert await count_of(http, in_repo(REPO, "issues"), repo_id=None) == 41
+    assert len(server.asked) == asked
+
+
+async def test_a_forge_that_is_too_long_everywhere_cannot_be_counted(
+    server: Scripted, http: ForgeHttp
+) -> None:
+    """A few questions, and that is that."""
+    serve(server, lambda _page: ["A" * 200_000], total=41)
+    with pytest.raises(ForgeTooLong):
+        await count_of(http, in_repo(REPO, "issues"), repo_id=None)
+    assert len(server.asked) == 6

@@ -1,6 +1,7 @@
 """What the forge says of itself, its repositories, labels and hooks."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,8 @@ def test_a_repository_is_read_with_our_rights() -> None:
         "has_issues": False,
         "internal_tracker": {"enable_issue_dependencies": True},
         "permissions": {"admin": False, "push": True, "pull": True},
+        "private": False,
+        "owner": {"login": "Acme", "visibility": "public"},
         "extra": [],
     }
     expected = RemoteRepository(
@@ -99,6 +102,7 @@ def test_a_repository_is_read_with_our_rights() -> None:
         can_read=True,
         can_write=True,
         can_admin=False,
+        is_public=True,
     )
     assert rest.read_repository(reply(whole)) == expected
     assert rest.read_repositories(reply([whole])) == (expected,)
@@ -106,6 +110,24 @@ def test_a_repository_is_read_with_our_rights() -> None:
     assert (bare.can_read, bare.can_write, bare.can_admin) == (False, False, False)
     assert not bare.dependencies_enabled
     assert not bare.archived
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"private": False},
+        {"private": False, "owner": None},
+        {"private": False, "owner": {}},
+        {"private": False, "owner": {"visibility": "limited"}},
+        {"private": False, "owner": {"visibility": "private"}},
+        {"private": True, "owner": {"visibility": "public"}},
+        {"owner": {"visibility": "public"}},
+    ],
+)
+def test_a_repository_is_public_only_if_all_says_so(told: dict[str, Any]) -> None:
+    """Its own flag and its owner's visibility must both be told and open; a doubt counts as private."""
+    assert not rest.read_repository(reply({"id": 7, "full_name": "acme/rocket"} | told)).is_public
 
 
 @pytest.mark.parametrize("word", ["none", "read", "write", "admin", "owner"])

@@ -18,7 +18,6 @@ from coordinator.edges.gitea_remote_wire import Blockers, RemoteIssue, RemoteRef
 from coordinator.edges.gitea_wire import (
     Ignored,
     IssueDelivery,
-    facts_of,
     facts_of_issue,
     parse_delivery,
     verify,
@@ -49,8 +48,8 @@ def read(body: bytes, event: str = "issues") -> IssueDelivery:
     return delivery
 
 
-def read_issue(**fields: Any) -> IssueDelivery:
-    return read(body_with(lambda payload: payload["issue"].update(fields)))
+def read_issue(**fields: Any) -> RemoteIssue:
+    return read(body_with(lambda payload: payload["issue"].update(fields))).issue
 
 
 # signatures -------------------------------------------------------------------------------------
@@ -114,31 +113,27 @@ def test_a_signature_verifies_exactly_with_its_own_secret(
 def test_recorded_deliveries_are_read(name: str) -> None:
     """Both products' recorded deliveries give the same words for the same change."""
     delivery = read(recorded(name)[1])
-    assert (delivery.repo_id, delivery.repo_full_name, delivery.number) == (41, "acme/widgets", 17)
-    assert delivery.title == "Parser drops <br> & trailing blanks"
-    assert delivery.assignees == ("coder-bot",)
-    assert delivery.labels == ("kind/bug",)
+    issue = delivery.issue
+    assert (issue.repo_id, issue.repo_full_name, issue.number) == (41, "acme/widgets", 17)
+    assert issue.title == "Parser drops <br> & trailing blanks"
+    assert issue.assignees == ("coder-bot",)
+    assert issue.labels == ("kind/bug",)
     assert not delivery.has_comment
     assert not delivery.is_deletion
     if name.endswith("closed"):
-        assert (delivery.action, delivery.state, delivery.sender) == ("closed", "closed", "coder-bot")
-        assert delivery.closed_at == datetime(2026, 7, 14, 11, 47, 33, tzinfo=UTC)
+        assert (delivery.action, issue.state, delivery.sender) == ("closed", "closed", "coder-bot")
+        assert issue.closed_at == datetime(2026, 7, 14, 11, 47, 33, tzinfo=UTC)
         assert delivery.commit_id == "3f1c9a5d2b7e48c0a6f4d1e2b3c4d5e6f7a8b9c0"
     else:
-        assert (delivery.action, delivery.state, delivery.sender) == ("assigned", "open", "maria")
-        assert delivery.closed_at is None
+        assert (delivery.action, issue.state, delivery.sender) == ("assigned", "open", "maria")
+        assert issue.closed_at is None
         assert delivery.commit_id is None
 
 
 def test_lists_may_be_null() -> None:
     """An issue without assignees, labels, milestone and body says null, which means none."""
-    delivery = read_issue(assignees=None, assignee=None, labels=None, milestone=None, body=None)
-    assert (delivery.assignees, delivery.labels, delivery.milestone, delivery.body) == (
-        (),
-        (),
-        None,
-        "",
-    )
+    issue = read_issue(assignees=None, assignee=None, labels=None, milestone=None, body=None)
+    assert (issue.assignees, issue.labels, issue.milestone, issue.body) == ((), (), None, "")
 
 
 def test_a_lone_assignee_counts_where_the_list_is_missing() -> None:
@@ -150,8 +145,8 @@ def test_a_lone_assignee_counts_where_the_list_is_missing() -> None:
 
 def test_users_may_lack_a_login() -> None:
     """The user name stands in for the login; a user with neither is nobody."""
-    delivery = read_issue(assignees=[{"username": "old"}, {"login": "", "username": ""}])
-    assert delivery.assignees == ("old",)
+    issue = read_issue(assignees=[{"username": "old"}, {"login": "", "username": ""}])
+    assert issue.assignees == ("old",)
     assert read(body_with(lambda payload: payload.update(sender=None))).sender is None
     assert read(body_with(lambda payload: payload.update(sender={"login": ""}))).sender is None
 
@@ -170,7 +165,7 @@ def test_only_what_is_needed_must_be_there() -> None:
         },
         "repository": {"id": 3, "full_name": "a/b"},
     }
-    facts, text = facts_of(read(json.dumps(lean).encode()))
+    facts, text = facts_of_issue(read(json.dumps(lean).encode()).issue)
     assert facts.ref == IssueRef("a/b", 2)
     assert facts.html_url == ""
     assert text == "t\n\n"
@@ -182,7 +177,7 @@ def test_milestone_and_unknown_action_are_kept() -> None:
         lambda p: (p.update(action="pinned"), p["issue"].update(milestone={"title": "v2"}))
     )
     delivery = read(body)
-    assert (delivery.action, delivery.milestone) == ("pinned", "v2")
+    assert (delivery.action, delivery.issue.milestone) == ("pinned", "v2")
 
 
 @pytest.mark.parametrize(
@@ -197,9 +192,9 @@ def test_milestone_and_unknown_action_are_kept() -> None:
 )
 def test_times_become_utc_seconds(stamp: str, instant: datetime) -> None:
     """Offsets are taken off, fractions cut, and an instant outside the calendar stays at its edge."""
-    delivery = read_issue(updated_at=stamp)
-    assert delivery.updated_at == instant
-    assert delivery.updated_at.tzinfo is UTC
+    issue = read_issue(updated_at=stamp)
+    assert issue.updated_at == instant
+    assert issue.updated_at.tzinfo is UTC
 
 
 @pytest.mark.parametrize("never", [None, "0001-01-01T00:00:00Z", "1970-01-01T00:00:00+01:00"])
@@ -389,7 +384,7 @@ def test_any_mutation_is_read_or_refused(changes: list[tuple[str, Any]], event: 
     except PayloadInvalid:
         return
     if isinstance(outcome, IssueDelivery):
-        facts, text = facts_of(outcome)
+        facts, text = facts_of_issue(outcome.issue)
         assert facts.text_key == sha256(text.encode()).hexdigest()
 
 
@@ -411,7 +406,7 @@ def test_facts_are_in_canonical_order() -> None:
         payload["issue"]["assignees"] = [{"login": name} for name in ("zoe", "Ann", "zoe")]
         payload["issue"]["labels"] = [{"name": name} for name in ("b", "a", "b", "")]
 
-    facts, _ = facts_of(read(body_with(shuffle)))
+    facts, _ = facts_of_issue(read(body_with(shuffle)).issue)
     assert facts.ref == IssueRef("acme/widgets", 17)
     assert facts.assignees == ("ann", "zoe")
     assert facts.labels == ("a", "b")
@@ -419,7 +414,7 @@ def test_facts_are_in_canonical_order() -> None:
 
 def test_the_text_is_title_and_body() -> None:
     """The text is the title, a blank line and the whole body; its key is the SHA-256 of that."""
-    facts, text = facts_of(read(recorded("forgejo15_assigned")[1]))
+    facts, text = facts_of_issue(read(recorded("forgejo15_assigned")[1]).issue)
     assert text == (
         "Parser drops <br> & trailing blanks\n\nSteps:\n\n1. feed `a<br>b`\n2. look at the output\n"
     )
@@ -428,7 +423,7 @@ def test_the_text_is_title_and_body() -> None:
 
 def test_both_products_give_the_same_text_key() -> None:
     """Escaping differs between the products, the text does not."""
-    keys = {facts_of(read(recorded(name)[1]))[0].text_key for name in RECORDED}
+    keys = {facts_of_issue(read(recorded(name)[1]).issue)[0].text_key for name in RECORDED}
     assert len(keys) == 1
 
 
@@ -438,7 +433,7 @@ def test_dependency_lines_and_own_addresses_are_read() -> None:
         "Blocked by: https://forge.example.org/Acme/API/issues/4, #3\r\n"
         "Blocks: #9, https://elsewhere.example.org/acme/api/issues/5\r\n"
     )
-    facts, _ = facts_of(read_issue(body=body))
+    facts, _ = facts_of_issue(read_issue(body=body))
     assert facts.blocked_by == (IssueRef("acme/api", 4), IssueRef("acme/widgets", 3))
     assert facts.blocks == (IssueRef("acme/widgets", 9),)
 
@@ -448,7 +443,9 @@ def test_dependency_lines_and_own_addresses_are_read() -> None:
 )
 def test_only_web_addresses_become_links(url: str) -> None:
     """An address a page could not safely link to is dropped, and with it the forge's own address."""
-    facts, _ = facts_of(read_issue(html_url=url, body="Blocks: https://forge.example.org/a/b/issues/1"))
+    facts, _ = facts_of_issue(
+        read_issue(html_url=url, body="Blocks: https://forge.example.org/a/b/issues/1")
+    )
     assert facts.html_url == ""
     assert facts.blocks == ()
 
@@ -457,18 +454,18 @@ def test_absurd_sizes_are_bounded_the_same_way_always() -> None:
     """Thousands of labels and assignees are cut to the same ones in whatever order they come."""
     labels = [{"name": f"label-{n:05}"} for n in range(5_000)]
     people = [{"login": f"user-{n:05}"} for n in range(5_000)]
-    one, _ = facts_of(read_issue(labels=labels, assignees=people, title="t" * 5_000))
-    other, _ = facts_of(read_issue(labels=labels[::-1], assignees=people[::-1], title="t" * 5_000))
+    one, _ = facts_of_issue(read_issue(labels=labels, assignees=people, title="t" * 5_000))
+    other, _ = facts_of_issue(
+        read_issue(labels=labels[::-1], assignees=people[::-1], title="t" * 5_000)
+    )
     assert one == other
     assert len(one.labels) == len(one.assignees) == 500
     assert len(one.title) == 255
 
 
-def test_facts_take_the_delivery_as_it_is() -> None:
-    """Facts depend on the delivery's values only, not on its sender or action."""
-    delivery = read(recorded("gitea126_assigned")[1])
-    assert facts_of(replace(delivery, action="opened", sender=None)) == facts_of(delivery)
-    assert facts_of(replace(delivery, milestone="m\nn"))[0].milestone == "m n"
+def test_a_milestone_is_one_line() -> None:
+    """Whatever its title holds."""
+    assert facts_of_issue(replace(read_issue(), milestone="m\nn"))[0].milestone == "m n"
 
 
 # facts of an issue that was read ----------------------------------------------------------------
@@ -476,34 +473,13 @@ def test_facts_take_the_delivery_as_it_is() -> None:
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def remote_of(delivery: IssueDelivery) -> RemoteIssue:
-    """The same issue as the REST interface would give it."""
-    return RemoteIssue(
-        id=delivery.issue_id,
-        number=delivery.number,
-        title=delivery.title,
-        body=delivery.body,
-        state=delivery.state,
-        assignees=delivery.assignees,
-        labels=delivery.labels,
-        milestone=delivery.milestone,
-        html_url=delivery.html_url,
-        created_at=delivery.created_at,
-        updated_at=delivery.updated_at,
-        closed_at=delivery.closed_at,
-        repo_id=delivery.repo_id,
-        repo_full_name=delivery.repo_full_name,
-    )
-
-
-def test_a_read_and_a_payload_agree() -> None:
-    """The same state gives the same facts and text; only a read knows when, and the blockers."""
-    delivery = read_issue(body="Blocked by #3", labels=[{"name": "bug"}])
-    stated, text = facts_of(delivery)
-    assert facts_of_issue(remote_of(delivery), None, None) == (stated, text)
-    facts, _ = facts_of_issue(remote_of(delivery), Blockers((), 2), AT)
+def test_only_a_read_knows_when_and_the_blockers() -> None:
+    """Of the same state it gives the same facts otherwise."""
+    issue = read_issue(body="Blocked by #3", labels=[{"name": "bug"}])
+    stated, _ = facts_of_issue(issue)
+    facts, _ = facts_of_issue(issue, Blockers((), 2), AT)
     assert facts == replace(stated, native_blockers=(), hidden_blockers=2, read_at=AT)
-    assert stated.repo_name == delivery.repo_full_name
+    assert stated.repo_name == issue.repo_full_name
 
 
 def test_native_blockers_are_sorted_and_named_as_we_know_them() -> None:
@@ -514,7 +490,7 @@ def test_native_blockers_are_sorted_and_named_as_we_know_them() -> None:
         RemoteRef(41, "Acme/Widgets", 3, "open", is_pull=True),
         RemoteRef(41, "Acme/Widgets", 3, "open", is_pull=True),
     )
-    issue = replace(remote_of(read_issue()), is_pull=True)
+    issue = replace(read_issue(), is_pull=True)
     plain, _ = facts_of_issue(issue, Blockers(refs), AT)
     assert plain.native_blockers == (
         IssueRef("acme/api", 4),
@@ -534,22 +510,20 @@ def test_native_blockers_are_sorted_and_named_as_we_know_them() -> None:
 def test_blockers_that_do_not_fit_still_block() -> None:
     """Beyond a bound the open ones are counted as hidden; closed ones are done."""
     refs = tuple(RemoteRef(1, "a/b", n, "closed" if n > 590 else "open") for n in range(1, 601))
-    facts, _ = facts_of_issue(remote_of(read_issue()), Blockers(refs, 1), AT)
+    facts, _ = facts_of_issue(read_issue(), Blockers(refs, 1), AT)
     assert facts.native_blockers is not None
     assert len(facts.native_blockers) == 500
     assert facts.hidden_blockers == 91
 
 
 def test_our_own_labels_are_no_news() -> None:
-    """What we put on an issue ourselves is no fact of it, told or read."""
+    """What we put on an issue ourselves is no fact of it."""
     labels = [{"name": name} for name in ("coordinator/ready", "agent/opus-1", "bug", "agents")]
-    delivery = read_issue(labels=labels)
-    assert facts_of(delivery)[0].labels == ("agents", "bug")
-    assert facts_of_issue(remote_of(delivery), None, AT)[0].labels == ("agents", "bug")
+    assert facts_of_issue(read_issue(labels=labels))[0].labels == ("agents", "bug")
 
 
 def test_a_payload_is_filed_under_the_canonical_name() -> None:
     """A renamed repository keeps the name it was first known by; its short references follow it."""
-    facts, _ = facts_of(read_issue(body="Blocked by #3"), canonical=lambda *_: "old/name")
+    facts, _ = facts_of_issue(read_issue(body="Blocked by #3"), canonical=lambda *_: "old/name")
     assert facts.ref.repo == "old/name"
     assert facts.blocked_by == (IssueRef("old/name", 3),)

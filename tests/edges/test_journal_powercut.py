@@ -18,6 +18,9 @@ LIVES = int(os.environ.get("POWERCUT_LIVES", "4"))
 
 SEED = 20260101
 
+TASKS = 8
+"""So many senders deliver at once."""
+
 
 @pytest.fixture(scope="session")
 def recorder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -38,7 +41,10 @@ def _live_and_lose_power(
     for path in folder.iterdir():
         (work / path.name).write_bytes(path.read_bytes())
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.fakes.powercut_life", str(work / "j.db"), synchronous, "8", life],
+        [
+            *(sys.executable, "-m", "tests.fakes.powercut_life"),
+            *(str(work / "j.db"), synchronous, str(TASKS), life),
+        ],
         env=recording(recorder, watch=work, log=log),
         stdout=subprocess.PIPE,
     )
@@ -106,18 +112,30 @@ def test_a_sync_that_fails_acknowledges_nothing(recorder: Path, tmp_path: Path) 
     before.mkdir()
     work.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.fakes.powercut_life", str(work / "j.db"), "FULL", "8", "0"],
+        [
+            sys.executable,
+            "-m",
+            "tests.fakes.powercut_life",
+            str(work / "j.db"),
+            "FULL",
+            str(TASKS),
+            "0",
+        ],
         env=recording(recorder, watch=work, log=tmp_path / "log", sync_fails=fails),
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert process.stdout is not None
-    with process.stdout as stream:
+    assert process.stderr is not None
+    with process.stdout as stream, process.stderr as complaints:
         output = stream.fileno()
         try:
             heard = _heard(output, within_s=30.0)
             assert heard
             fails.touch()
-            time.sleep(0.3)
+            refused = b""
+            while refused.count(b"refused\n") < 3 * TASKS:  # somebody for the third time: syncing fails
+                refused += _heard(complaints.fileno(), within_s=30.0) or pytest.fail("no sync failed")
             heard += _heard(output, within_s=0.0)  # what was acked before the first failure
             assert _heard(output, within_s=0.3) == b""
             fails.unlink()

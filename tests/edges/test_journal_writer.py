@@ -216,7 +216,7 @@ async def test_a_long_log_is_moved_when_nobody_waits(tmp_path: Path) -> None:
             operation.size_bytes = 4096
             office.writer.put(operation)
         await operation.done.wait()
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while path.stat().st_size == before:  # noqa: ASYNC110 - a thread's idle work sets no event
                 await trio.sleep(0.01)
 
@@ -262,7 +262,7 @@ def test_a_writer_outlives_no_trio_run(tmp_path: Path) -> None:
 
     trio.run(leave)
     release.set()
-    until_s = time.monotonic() + 10
+    until_s = time.monotonic() + 60
     while any(thread.name == "journal-writer" for thread in threading.enumerate()):
         assert time.monotonic() < until_s
         time.sleep(0.01)
@@ -281,7 +281,10 @@ async def test_a_file_that_cannot_be_opened_ends_the_writer_at_once(tmp_path: Pa
 async def test_an_idle_writer_uses_no_time(tmp_path: Path) -> None:
     """With nothing queued the thread sleeps."""
     async with _running(tmp_path / "j.db"):
+        [thread] = [each for each in threading.enumerate() if each.name == "journal-writer"]
+        assert thread.ident is not None
+        clock = time.pthread_getcpuclockid(thread.ident)  # its own: the collector may be busy in ours
         await trio.testing.wait_all_tasks_blocked(0.05)
-        before_s = time.process_time()
+        before_s = time.clock_gettime(clock)
         await trio.testing.wait_all_tasks_blocked(0.2)
-        assert time.process_time() - before_s < 0.1
+        assert time.clock_gettime(clock) - before_s < 0.05

@@ -33,6 +33,10 @@ def ref(number: int, repo: str = "acme/widgets") -> IssueRef:
     return IssueRef(repo, number)
 
 
+def refs(*numbers: int) -> tuple[IssueRef, ...]:
+    return tuple(map(ref, numbers))
+
+
 def fleet(*agents: AgentSpec) -> Fleet:
     return Fleet(agents or (agent("sonnet-1"),), (POOL,))
 

@@ -100,6 +100,12 @@ def test_a_run_of_an_agent_configured_no_more_is_not_withdrawn_by_name() -> None
     assert found.withdraw is None
 
 
+def test_an_issue_that_waits_for_itself_is_told_so() -> None:
+    """A cycle of one is no way from issue to issue."""
+    found = assess(ref(1), world_of(observed(1), parsed(1), blocked(1, 1, cycle=(ref(1),))))
+    assert found.evidence == "it waits for itself; remove that dependency"
+
+
 def test_the_cycle_is_named() -> None:
     """The evidence spells the cycle out, back to its start."""
     found = assess(ref(1), world_of(observed(1), parsed(1), blocked(1, 2, cycle=(ref(1), ref(2)))))

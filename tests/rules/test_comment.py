@@ -56,6 +56,7 @@ def test_what_it_needs_and_who_says_so() -> None:
 def test_blockers_are_links_under_their_present_names() -> None:
     """Seen issues link; unseen ones of other repositories do not, and hidden ones are counted."""
     text = body(
+        public=frozenset({"acme/api", "victim/repo"}),
         open_blockers=(ref(2), API),
         unknown_blockers=(ref(5), IssueRef("victim/repo", 1)),
         hidden_blockers=2,
@@ -69,7 +70,48 @@ def test_blockers_are_links_under_their_present_names() -> None:
 
 def test_the_canonical_name_serves_where_no_other_is_known() -> None:
     """Issues read before names were kept are linked under the name they are filed under."""
-    assert row(body(repo_name="", open_blockers=(ref(2), API)), "Waits for") == "#2, acme/api#3"
+    text = body(repo_name="", open_blockers=(ref(2), API), public=frozenset({"acme/api"}))
+    assert row(text, "Waits for") == "#2, acme/api#3"
+
+
+def test_issues_of_repositories_that_are_not_public_are_only_counted() -> None:
+    """Neither name, number nor link, be they open or unknown, in the row or in the evidence."""
+    vault, more = IssueRef("vault/plans", 7), IssueRef("vault/plans", 77)
+    names = (("vault/plans", "Vault/Plans"),)
+    evidence = "waits for acme/widgets#2, vault/plans#7 to be closed"
+    one = body(open_blockers=(ref(2), vault), names=names, evidence=evidence)
+    assert row(one, "Waits for") == "#2, an issue in another repository"
+    assert "waits for acme/widgets#\u200b2, an issue in another repository to be closed" in one
+    two = body(open_blockers=(vault,), unknown_blockers=(more,), hidden_blockers=1, names=names)
+    assert row(two, "Waits for") == "2 issues in other repositories, 1 we may not see"
+    for text in (one, two, render(view(open_blockers=(vault,), evidence=evidence), in_full=True).body):
+        assert "vault" not in text.lower()
+
+
+def test_what_the_text_of_the_issue_names_is_named_as_there() -> None:
+    """In plain words, without a link, whatever the repository is called by now."""
+    old, new = IssueRef("vault/plans", 7), IssueRef("vault/schemes", 7)
+    fields: dict[str, Any] = {"open_blockers": (old,), "names": (("vault/plans", "Vault/Schemes"),)}
+    for stated in (old, new):
+        text = body(metadata=builders.metadata(blocked_by=(stated,)), evidence=f"on {old}", **fields)
+        assert row(text, "Waits for") == f"{stated.repo}#\u200b7"
+        assert f"**Ready** · on {stated.repo}#\u200b7" in text
+    unknown = body(metadata=builders.metadata(blocked_by=(old,)), unknown_blockers=(old,))
+    assert row(unknown, "Waits for") == "vault/plans#\u200b7 (unknown)"
+
+
+def test_a_cycle_through_a_repository_that_is_not_public_is_told_without_its_name() -> None:
+    """The way stays to be seen, and what is public in it stays a link."""
+    text = body(
+        cycle=(API, ref(1), IssueRef("vault/plans", 7)),
+        public=frozenset({"acme/api"}),
+        evidence="in a dependency cycle: acme/api#3 → acme/widgets#1 → vault/plans#7 → acme/api#3",
+    )
+    assert row(text, "Cycle") == (
+        "acme/api#3 → #1 → an issue in another repository → acme/api#3;"
+        " remove one of these dependencies"
+    )
+    assert "vault" not in text
 
 
 def test_a_cycle_is_named_as_it_runs() -> None:
@@ -80,6 +122,24 @@ def test_a_cycle_is_named_as_it_runs() -> None:
     long = row(body(cycle=tuple(map(ref, range(1, 40)))), "Cycle")
     assert long is not None
     assert long.endswith("#11 → and 29 more; remove one of these dependencies")
+
+
+@pytest.mark.parametrize(
+    ("cycle", "named", "ends"),
+    [
+        (
+            (ref(1), ref(2)),
+            "#1 → #2 → #1; remove one of these dependencies",
+            "one of these dependencies",
+        ),
+        ((ref(1),), "it waits for itself; remove that dependency", "that dependency"),
+    ],
+)
+def test_a_cycle_ends_when_a_person_ends_it(cycle: tuple[IssueRef, ...], named: str, ends: str) -> None:
+    """Nothing in it will ever be closed by itself; an issue that waits for itself is told so."""
+    text = body(state="blocked", reason="cycle", cycle=cycle, open_blockers=cycle)
+    assert row(text, "Cycle") == named
+    assert row(text, "Next") == f"when a person removes {ends}"
 
 
 def test_the_agent_and_its_context() -> None:
@@ -144,8 +204,8 @@ def test_times_and_load_mean_nothing() -> None:
 hostile = st.text(alphabet="<>&|`*_[]()!#@:/\\~$aA1-. \n\u202e", max_size=2_000)
 
 
-@given(hostile, hostile, hostile, st.integers(0, 60))
-def test_it_always_fits(evidence: str, why: str, agent: str, blockers: int) -> None:
+@given(hostile, hostile, hostile, st.integers(0, 60), st.booleans())
+def test_it_always_fits(evidence: str, why: str, agent: str, blockers: int, is_public: bool) -> None:
     """Whatever people wrote and however much is in the way, a screenful; the table stays a table."""
     many = tuple(IssueRef("o" * 100 + "/" + "r" * 100, number) for number in range(blockers))
     text = body(
@@ -153,6 +213,7 @@ def test_it_always_fits(evidence: str, why: str, agent: str, blockers: int) -> N
         open_blockers=many,
         unknown_blockers=many,
         cycle=many,
+        public=frozenset({many[0].repo}) if many and is_public else frozenset(),
         agent=AgentName(agent),
         run_phase="working",
         last_command=CommandRefused(ref(1), 7, Login(why), why, "park"),

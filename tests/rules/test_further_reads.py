@@ -2,11 +2,14 @@
 
 from coordinator.rules.further_reads import (
     MAX_DEPENDENTS,
-    blockers_outside,
+    Missing,
+    contradicted,
     dependents,
+    in_turn,
     read_order,
     undescribed,
     unknown_blockers,
+    unswept_blockers,
 )
 from coordinator.rules.ids import IssueRef
 from coordinator.rules.orders import ReadIssue
@@ -77,10 +80,41 @@ def test_blockers_no_sweep_looks_at_are_found() -> None:
         "delivery",
     )
     issues.read(facts(1, ref=IssueRef("b/b", 1), repo_id=7, read_at=at(1)), None, "blocker")
-    assert blockers_outside(issues, {41}) == (IssueRef("b/b", 1), FAR)
-    assert blockers_outside(issues, {41, 7}) == (FAR,)
+    assert unswept_blockers(issues, {41}) == (IssueRef("b/b", 1), FAR)
+    assert unswept_blockers(issues, {41, 7}) == (FAR,)
     issues.gone(IssueRef("b/b", 1), "blocker")
-    assert blockers_outside(issues, {41}) == (IssueRef("b/b", 1), FAR)
+    assert unswept_blockers(issues, {41}) == (IssueRef("b/b", 1), FAR)
+
+
+def test_pull_requests_are_blockers_no_sweep_looks_at() -> None:
+    """In a swept repository, too: pull requests, open or closed, and what was never seen, but not what
+    was deleted nor issues."""
+    issues = known(3, 4)
+    issues.read(facts(5, read_at=at(1), is_pull=True), None, "blocker")
+    issues.read(facts(6, read_at=at(1), is_pull=True, state="closed"), None, "blocker")
+    issues.gone(ref(4), "delivery")
+    blockers = tuple(ref(number) for number in range(3, 8))
+    issues.read(facts(1, read_at=at(1), native_blockers=blockers), None, "delivery")
+    assert unswept_blockers(issues, {41}) == (ref(5), ref(6), ref(7))
+
+
+def test_blockers_seen_in_another_state_are_found() -> None:
+    """What stands in another state beside one of our open issues than we know is news; what we know so,
+    or not at all, is none, nor does anybody ask for an issue that is not ours."""
+    issues = known(2, 3)
+    seen = {ref(3): "closed", ref(2): "open", ref(9): "closed"}
+    assert contradicted(issues, facts(1), seen) == (ref(3),)
+    assert contradicted(issues, facts(1, assignees=()), seen) == ()
+
+
+def test_many_blockers_take_turns() -> None:
+    """However many there are, each has its turn, and none has a second one before."""
+    refs = tuple(ref(number) for number in range(1, 6))
+    assert in_turn(refs, None, 2) == refs[:2]
+    assert in_turn(refs, ref(2), 2) == refs[2:4]
+    assert in_turn(refs, ref(4), 2) == (ref(5), ref(1))
+    assert in_turn(refs, ref(9), 9) == refs
+    assert in_turn((), ref(9)) == ()
 
 
 def test_issues_without_a_full_read_are_found() -> None:
@@ -89,3 +123,26 @@ def test_issues_without_a_full_read_are_found() -> None:
     issues.route(facts(3, assignees=()), "opened", None)
     issues.read(facts(4, read_at=at(1), native_blockers=()), None, "delivery")
     assert undescribed(issues) == (ref(1), ref(2))
+
+
+def test_what_nobody_shows_is_asked_for_less_and_less() -> None:
+    """A minute is waited after the first time, then twice as long each time, up to an hour; once seen,
+    or not wanted any more, it begins anew, and others wait for nothing."""
+    missing = Missing()
+    refs = (ref(1), ref(2))
+    assert missing.to_ask(refs, 0) == refs
+    pauses = []
+    now_s = 0.0
+    for _ in range(8):
+        missing.missed(ref(1), now_s)
+        due_s = next(s for s in range(int(now_s), 20_000, 10) if missing.to_ask(refs, s) == refs)
+        assert missing.to_ask(refs, due_s - 1) == (ref(2),)
+        pauses.append(due_s - now_s)
+        now_s = due_s
+    assert pauses == [60, 120, 240, 480, 960, 1_920, 3_600, 3_600]
+    missing.seen(ref(1))
+    missing.seen(ref(2))
+    missing.missed(ref(1), now_s)
+    assert missing.to_ask(refs, now_s + 60) == refs
+    assert missing.to_ask(refs[1:], now_s) == refs[1:]
+    assert missing.to_ask(refs, now_s) == refs

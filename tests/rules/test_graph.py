@@ -14,16 +14,9 @@ from hypothesis import strategies as st
 from coordinator.rules.events import IssueFacts
 from coordinator.rules.graph import DependencyGraph, Verdict
 from coordinator.rules.ids import IssueRef
+from tests.rules.builders import ref, refs
 
 AT = datetime(2026, 7, 14, 10, 0, tzinfo=UTC)
-
-
-def ref(number: int) -> IssueRef:
-    return IssueRef("acme/widgets", number)
-
-
-def refs(*numbers: int) -> tuple[IssueRef, ...]:
-    return tuple(map(ref, numbers))
 
 
 def seen(

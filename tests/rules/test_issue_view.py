@@ -131,6 +131,21 @@ def test_a_view_names_things_as_they_are_called_now() -> None:
     assert (view.hidden_blockers, view.run_phase, view.session) == (2, None, None)
 
 
+def test_evidence_is_told_with_present_names() -> None:
+    """What was decided names repositories as they were first known; who reads it knows them as they are
+    called now."""
+    made = World(fleet())
+    other = IssueRef("acme/api", 3)
+    made.apply(observed(1))
+    made.apply(parsed(1))
+    made.apply(observed(3, ref=other, assignees=()))
+    made.apply(blocked(1, open_blockers=(other, ref(2))))
+    made.apply(RepositoryMoved(9, "acme/api", "New/API"))
+    view = view_of(ref(1), made)
+    assert view is not None
+    assert view.evidence == "waits for New/API#3, acme/widgets#2 to be closed"
+
+
 def test_a_view_shows_what_people_said() -> None:
     """The agent they pinned, the estimate they gave, and the last thing that was answered."""
     made = world()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from coordinator.rules.ids import AgentName
-from coordinator.rules.labels import foreign_labels, is_ours, spec_of, wanted
+from coordinator.rules.labels import foreign_labels, is_ours, our_labels, spec_of, wanted
 from tests.rules.builders import ref, view
 
 SONNET = AgentName("sonnet-1")
@@ -52,6 +52,18 @@ def test_only_our_scopes_are_ours(name: str, ours: bool) -> None:
     """Labels of our two scopes are ours; others are somebody's and stay, in order."""
     assert is_ours(name) is ours
     assert foreign_labels(["bug", name, "zed"]) == (("bug", "zed") if ours else ("bug", name, "zed"))
+
+
+def test_of_ours_a_few_are_shown() -> None:
+    """Sorted, without anybody else's; a hundred are as wrong as twenty."""
+    assert our_labels(["bug", "coordinator/ready", "agent/a"]) == ("agent/a", "coordinator/ready")
+    assert len(our_labels(f"agent/{number}" for number in range(100))) == 20
+
+
+def test_where_an_issue_stands_is_shown_among_any_number_of_jokes() -> None:
+    """Else every read of the issue would seem to show that somebody has taken it off."""
+    jokes = [f"agent/{number}" for number in range(100)]
+    assert "coordinator/ready" in our_labels([*jokes, "coordinator/ready"])
 
 
 def test_labels_are_made_with_colours() -> None:

@@ -7,6 +7,7 @@ from coordinator.rules.orders import (
     ORDER_TYPES,
     CancelRun,
     CompactContext,
+    LookAgain,
     Order,
     ParseIssue,
     ReadIssue,
@@ -40,6 +41,11 @@ def test_keys_tell_effects_apart() -> None:
         RunCommand(ref(1), 41, "acme/widgets", 7),
         RunCommand(ref(1), 41, "acme/widgets", 8),
         RunCommand(ref(1), 42, "acme/other", 7),
+        LookAgain(ref(1), 7),
+        LookAgain(ref(1), 8),
+        LookAgain(ref(2), 7),
+        LookAgain(ref(2), 7, nonce="1"),
+        LookAgain(ref(2), 7, nonce="2"),
     ]
     assert len({order.key for order in orders}) == len(orders)
 

@@ -3,16 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coordinator.rules.backoff import backoff_s
 from coordinator.rules.ids import IssueRef, Login
 from coordinator.rules.orders import ReadIssue, ReadWhy
 from coordinator.rules.reads import (
     CONCURRENCY,
-    MAX_BACKOFF_S,
     PER_REPOSITORY,
     WINDOW_S,
     Read,
     ReadQueue,
-    backoff_s,
 )
 
 MARIA, AGENT = Login("maria"), Login("bot")
@@ -136,11 +135,6 @@ def test_one_unusable_answer_holds_back_one_issue() -> None:
     assert again.order_ids == (1, 2)
     queue.failed(again.ref, 1.0, alone=True)
     assert queue.next_s() == 3.0
-
-
-def test_the_pause_after_failures_is_bounded() -> None:
-    """It doubles from a second to a minute and stays there."""
-    assert [backoff_s(n) for n in (1, 2, 3, 7, 8, 5000)] == [1, 2, 4, MAX_BACKOFF_S, 60, 60]
 
 
 def test_a_read_counts_as_the_delivery_that_asked_for_it() -> None:

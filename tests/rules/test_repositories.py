@@ -19,7 +19,8 @@ def test_the_first_name_is_the_canonical_one() -> None:
     assert found is not None
     assert found is known.get(1)
     assert (found.id, found.current) == (1, "Acme/Widgets")
-    assert (known.get(2), known.find("acme/none")) == (None, None)
+    assert known.named("ACME/Widgets") is found
+    assert (known.get(2), known.find("acme/none"), known.named("acme/none")) == (None, None, None)
 
 
 def test_a_rename_changes_only_what_it_is_called() -> None:
@@ -30,6 +31,7 @@ def test_a_rename_changes_only_what_it_is_called() -> None:
     moved = known.learn(1, "Other/Gadgets", at(2), is_read=True)
     assert moved == RepositoryMoved(1, "acme/widgets", "Other/Gadgets", at(2), True)
     assert known.learn(1, "Other/Gadgets", at(3), is_read=True) is None
+    assert known.named("Acme/WIDGETS") is known.named("other/gadgets") is known.get(1)
     for name in ("acme/widgets", "other/gadgets"):
         assert known.resolve(IssueRef(name, 7)) == IssueRef("acme/widgets", 7)
     back = known.learn(1, "acme/widgets", at(4), is_read=True)

@@ -270,6 +270,19 @@ def test_issues_are_filed_by_repository() -> None:
         assert each.heard == {41}
 
 
+def test_a_pull_request_is_nobodys_work() -> None:
+    """One that an issue waits for is never ours, whoever is assigned to it: it gets no agent and no
+    comment. What an earlier version took for ours is taken back by the next read."""
+    issues = known()
+    routed = issues.read(a_read(3, sent=1, is_pull=True, assignees=(POOL,)), None, "blocker")
+    assert routed.detail == "not ours; kept as a possible blocker"
+    assert issues.facts[ref(3)].assignees == ()
+    before = facts(4, is_pull=True, assignees=(POOL,))
+    issues.fold(IssueObserved(before, "read"))
+    routed = issues.read(replace(before, read_at=at(1)), None, "sweep")
+    assert (routed.outcome, routed.detail) == ("observed", "assigned -coder-bot")
+
+
 # what need not be read --------------------------------------------------------------------------
 
 

@@ -22,13 +22,18 @@ def target(repo_id: int) -> Target:
     return Target(repo_id, f"Acme/r{repo_id}")
 
 
-def swept(visit: Visit, now: datetime, *, newest: int | None = None) -> Visit:
+def swept(visit: Visit, now: datetime, *, newest: int | None = None, max_stretch: float = 1.0) -> Visit:
     """The visit as a sweep leaves it that found an issue updated then, or nothing."""
     listing = Listing()
     if newest is not None:
         listing.add([facts(1, updated=newest)], 1)
     sweep = visit.sweep.swept(
-        listing, now, settled_before=now, changed=newest is not None, base_s=BASE_S
+        listing,
+        now,
+        settled_before=now,
+        changed=newest is not None,
+        base_s=BASE_S,
+        max_stretch=max_stretch,
     )
     return replace(visit, sweep=sweep)
 
@@ -84,6 +89,34 @@ def test_a_failure_waits_alone_and_longer_each_time() -> None:
     assert (begun(plan, 2), begun(plan, 3)) == ([], [1])
     plan.done(swept(Visit("Acme/r1", plan_of(1).begin(at(0))[0].sweep), at(3)), at(3))
     assert plan.failing == {}
+
+
+def test_a_part_that_failed_is_named_until_it_succeeds() -> None:
+    """The sweep itself counts, and is due as ever."""
+    plan = plan_of(1)
+    [visit] = plan.begin(at(0))
+    owed = replace(swept(visit, at(0)), comments_owed=at(0))
+    plan.done(owed, at(0), problem="no comments")
+    assert (plan.failing, plan.next_s(at(0))) == ({"Acme/r1": "no comments"}, BASE_S)
+    assert [each.comments_owed for each in plan.saved()] == [at(0)]
+    [visit] = plan.begin(at(60))
+    assert visit.comments_owed == at(0)
+    plan.done(replace(swept(visit, at(60)), comments_owed=None), at(60))
+    assert plan.failing == {}
+
+
+def test_what_fails_again_and_again_is_stuck() -> None:
+    """Three times in a row is; what the forge refuses to show only where somebody expects to see it."""
+    plan = plan_of(1, 2)
+    for number in range(3):
+        assert plan.stuck(with_refused=True) == 0
+        plan.begin(at(number * 3600))
+        plan.failed(1, "500", at(number * 3600))
+        plan.failed(2, "404", at(number * 3600), is_refused=True)
+    assert (plan.stuck(with_refused=True), plan.stuck(with_refused=False)) == (2, 1)
+    [visit] = [each for each in plan.begin(at(20_000)) if each.sweep.repo_id == 1]
+    plan.done(swept(visit, at(20_000)), at(20_000))
+    assert plan.stuck(with_refused=False) == 0
 
 
 def test_what_is_refused_is_asked_rarely() -> None:
@@ -174,6 +207,12 @@ def test_a_sweep_due_sooner_stays_so() -> None:
     assert wait_s < 6
 
 
+@pytest.mark.parametrize(("many", "stretch"), [(0, 1), (1, 1), (60, 1), (120, 2), (1_000, 1_000 / 60)])
+def test_idle_sweeps_are_two_requests_a_second_at_most(many: int, stretch: float) -> None:
+    """As many repositories as that allows are all swept at every interval; more wait in proportion."""
+    assert plan_of(*range(1, many + 1)).max_stretch == pytest.approx(stretch)
+
+
 def test_deliveries_keep_a_repository_busy() -> None:
     """One that was swept less and less is swept at the full pace again, and never put off; one that is
     not known yet is told apart."""
@@ -181,10 +220,10 @@ def test_deliveries_keep_a_repository_busy() -> None:
     now = 0
     for _ in range(20):
         for visit in plan.begin(at(now)):
-            plan.done(swept(visit, at(now)), at(now))
-        now += 600
+            plan.done(swept(visit, at(now), max_stretch=10.0), at(now))
+        now += 660
     for visit in plan.begin(at(now)):
-        plan.done(swept(visit, at(now)), at(now))
+        plan.done(swept(visit, at(now), max_stretch=10.0), at(now))
     idle_s = plan.next_s(at(now))
     assert idle_s is not None
     assert idle_s > 8 * BASE_S
@@ -211,6 +250,7 @@ def test_how_far_it_got_outlives_a_restart() -> None:
     assert again.watched == {1, 2}
     visits = again.begin(at(200))
     assert [visit.name for visit in visits] == ["Acme/r1", "Acme/new"]
+    assert [again.name_of(repo_id) for repo_id in (1, 2)] == ["Acme/r1", "Acme/new"]
     assert [visit.sweep.is_first for visit in visits] == [False, False]
     assert (visits[0].sweep.watermark, visits[0].commands_from) == (at(50), at(99))
     assert not again.done(swept(visits[1], at(200)), at(200))

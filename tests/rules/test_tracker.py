@@ -25,19 +25,11 @@ from coordinator.rules.events import (
 )
 from coordinator.rules.ids import AgentName, IssueRef, Login, RunId
 from coordinator.rules.tracker import DependencyTracker
-from tests.rules.builders import POOL, metadata, observed
+from tests.rules.builders import POOL, metadata, observed, ref, refs
 
 AT = datetime(2026, 7, 14, 10, 0, tzinfo=UTC)
 BOT, MARIA = Login("coder-bot"), Login("maria")
 OURS = frozenset({BOT})
-
-
-def ref(number: int) -> IssueRef:
-    return IssueRef("acme/widgets", number)
-
-
-def refs(*numbers: int) -> tuple[IssueRef, ...]:
-    return tuple(map(ref, numbers))
 
 
 def seen(

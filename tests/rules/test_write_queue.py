@@ -35,11 +35,73 @@ def test_somebody_who_asks_is_served_at_once() -> None:
     """Also an issue that rests, and one that is being written."""
     q = queue()
     q.touch(ref(1), 0.0)
-    q.touch(ref(1), 0.1, at_once=True)
+    q.touch(ref(1), 0.1, within_s=0.0)
     assert q.take(0.1) == [ref(1)]
-    q.touch(ref(1), 0.2, at_once=True)
+    q.touch(ref(1), 0.2, within_s=0.0)
     q.written(ref(1), 0.3)
     assert q.take(0.3) == [ref(1)]
+
+
+def test_who_asks_is_no_churn() -> None:
+    """A person's commands are answered within a moment each, and what they lead to is shown after the
+    shortest rest, however many they are."""
+    q, now = queue(), 0.0
+    for _ in range(6):
+        q.touch(ref(1), now, within_s=1.0)
+        assert q.take(now + 0.9) == []
+        now += 1.0
+        assert q.take(now) == [ref(1)]
+        q.touch(ref(1), now)
+        q.written(ref(1), now)
+        assert q.next_in_s(now) == 5.0
+    q.touch(ref(2), now, within_s=0.0)
+    q.take(now)
+    q.forget(ref(2))
+    assert not q._answering
+
+
+def test_what_came_too_early_is_looked_at_again_in_a_moment() -> None:
+    """Nothing was written, and it is an answer still."""
+    q = queue()
+    q.touch(ref(1), 0.0, within_s=0.0)
+    assert q.take(0.0) == [ref(1)]
+    q.put_back(ref(1), 0.1, 0.0)
+    assert q.next_in_s(0.0) == 0.1
+    assert q.take(0.1) == [ref(1)]
+    q.written(ref(1), 0.1)
+    assert not q._answering
+
+
+def test_an_issue_that_fails_alone_holds_up_nobody() -> None:
+    """It rests ever longer, whatever touches it; its repository goes on; what ends it ends the rest."""
+    q = queue()
+    for number in (1, 2):
+        q.touch(ref(number), 0.0)
+    q.take(2.0)
+    q.failed(ref(1), 2.0, "500", alone=True)
+    q.written(ref(2), 2.0)
+    assert list(q.failing()) == [("acme/widgets#1", 1, "500")]
+    q.touch(ref(1), 2.1, within_s=0.0)
+    q.touch(ref(3), 2.1, within_s=0.0)
+    assert q.take(2.1) == [ref(3)]
+    q.written(ref(3), 2.1)
+    assert q.take(2.9) == []
+    assert q.take(3.0) == [ref(1)]
+    q.failed(ref(1), 3.0, "500", alone=True, wait_s=30.0)
+    assert q.next_in_s(3.0) == 30.0
+    assert q.take(33.0) == [ref(1)]
+    q.failed(ref(1), 33.0, "500", alone=True)
+    assert (q.next_in_s(33.0), list(q.failing())) == (4.0, [("acme/widgets#1", 3, "500")])
+    assert q.take(37.0) == [ref(1)]
+    q.written(ref(1), 37.0)
+    assert list(q.failing()) == []
+    for end in (q.settled, q.forget):
+        q.touch(ref(4), 40.0, within_s=0.0)
+        q.take(99.0)
+        q.failed(ref(4), 99.0, "500", alone=True)
+        q.take(200.0)
+        end(ref(4))
+        assert list(q.failing()) == []
 
 
 def test_one_write_per_issue_at_a_time() -> None:
@@ -141,7 +203,7 @@ def test_a_deleted_issue_is_out_of_the_line() -> None:
     q.failed(ref(1), 2.0, "down")
     assert q.take(2.5) == []
     assert q.next_in_s(2.5) == 0.5
-    q.touch(API, 0.0, at_once=True)
+    q.touch(API, 0.0, within_s=0.0)
     assert q.take(2.5) == [API]
     assert q.take(3.0) == []  # one of the two is the probe now, and has no room
     q.forget(ref(1))
@@ -162,11 +224,11 @@ def test_held_issues_that_were_deleted_are_not_revived() -> None:
     q.touch(ref(3), 2.1)
     assert q.take(2.2) == [ref(1)]
     q.failed(ref(1), 2.3, "down")
-    q.touch(ref(2), 2.3, at_once=True)
+    q.touch(ref(2), 2.3, within_s=0.0)
     assert q.take(2.4) == []
     q.forget(ref(2))
     assert q.take(3.3) == [ref(1)]
-    q.touch(ref(4), 3.3, at_once=True)
+    q.touch(ref(4), 3.3, within_s=0.0)
     assert q.take(3.4) == []
     q.forget(ref(4))
     q.written(ref(1), 3.5)
@@ -177,11 +239,11 @@ def test_rests_that_are_over_are_forgotten() -> None:
     """Ten thousand issues once written are not remembered for ever."""
     q = queue()
     for number in range(1, MAX_RESTING + 2):
-        q.touch(ref(number), 0.0, at_once=True)
+        q.touch(ref(number), 0.0, within_s=0.0)
         q.take(0.0)
         q.written(ref(number), 0.0)
     assert len(q._rest) == MAX_RESTING + 1
-    q.touch(ref(1), 100.0, at_once=True)
+    q.touch(ref(1), 100.0, within_s=0.0)
     q.take(100.0)
     q.written(ref(1), 100.0)
     assert len(q._rest) == 1
@@ -190,7 +252,8 @@ def test_rests_that_are_over_are_forgotten() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["touch", "once", "write", "settle", "fail", "forget"]), st.integers(0, 5)
+            st.sampled_from(["touch", "once", "write", "settle", "fail", "stumble", "early", "forget"]),
+            st.integers(0, 5),
         ),
         max_size=60,
     )
@@ -212,7 +275,7 @@ def test_every_touched_issue_is_looked_at_in_the_end(steps: list[tuple[str, int]
         each = refs[number]
         match step:
             case "touch" | "once":
-                q.touch(each, now, at_once=step == "once")
+                q.touch(each, now, within_s=0.0 if step == "once" else None)
                 owed.add(each)
             case "forget":
                 q.forget(each)
@@ -222,8 +285,11 @@ def test_every_touched_issue_is_looked_at_in_the_end(steps: list[tuple[str, int]
                     q.written(each, now)
                 elif step == "settle":
                     q.settled(each)
+                elif step == "early":
+                    q.put_back(each, now + 0.1, now)
+                    owed.add(each)
                 else:
-                    q.failed(each, now, "down")
+                    q.failed(each, now, "down", alone=step == "stumble")
                     owed.add(each)
         take()
     for _ in range(60):
@@ -296,3 +362,14 @@ def test_a_place_that_nobody_took_is_given_on() -> None:
     q.settled(ref(1))
     q.forget(ref(2))
     assert q.take(1.0) == [ref(3)]
+
+
+def test_the_next_of_a_crowd_takes_the_place_of_one_that_is_gone() -> None:
+    """Who waited for a place and was deleted does not take it."""
+    q = queue(WritingPace(debounce_s=0.0, per_repository=1))
+    for number in (1, 2, 3):
+        q.touch(ref(number), 0.0)
+    assert q.take(0.0) == [ref(1)]
+    q.forget(ref(2))
+    q.settled(ref(1))
+    assert q.take(0.0) == [ref(3)]

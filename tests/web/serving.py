@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import trio
 from quart_trio import QuartTrio
@@ -12,10 +13,20 @@ from coordinator.web.front import ASGIApp, Front
 from coordinator.web.limits import Limits
 from coordinator.web.server import WebServer
 
-__all__ = ["SMALL", "bare_app", "eventually", "serving"]
+__all__ = ["SMALL", "UNHURRIED", "bare_app", "eventually", "serving"]
 
 # Small bounds, so that each can be reached with few bytes; times are short on a virtual clock anyway.
 SMALL = Limits(max_connections=8, max_body_bytes=64 * 1024)
+# Every wait is an hour: what ends within a test was not waited for.
+UNHURRIED = replace(
+    SMALL,
+    header_timeout_s=3600.0,
+    body_timeout_s=3600.0,
+    write_timeout_s=3600.0,
+    keep_alive_s=3600.0,
+    linger_s=3600.0,
+    graceful_s=3600.0,
+)
 
 
 def bare_app(limits: Limits = SMALL, **routes: Callable[[], Awaitable[str]]) -> ASGIApp:

@@ -18,13 +18,17 @@ from coordinator.actors.messages import (
     DescribeAgent,
     ExplainIssue,
     ListIssues,
+    NamedRepository,
     Reconsider,
     Recorded,
     Refresh,
     ReportUsage,
+    WatchedRepository,
+    WriteAgain,
 )
 from coordinator.edges.gitea_remote_wire import BreakerState, ForgeHealth
 from coordinator.edges.journal_sqlite import SqliteJournal
+from coordinator.edges.request_body import send_in_one_piece
 from coordinator.errors import JournalUnavailable, PayloadInvalid, SenderError
 from coordinator.rules.context import ContextUsage
 from coordinator.rules.events import Metadata
@@ -34,6 +38,7 @@ from coordinator.runtime import Actor, Call, Cast, ReplyError, Tree, child, open
 from coordinator.web.app import web_server
 from coordinator.web.context import WebContext
 from coordinator.web.limits import Limits
+from tests.fakes.patient_journal import patient_journal
 
 __all__ = [
     "AGENT",
@@ -148,20 +153,22 @@ class Listener(Actor):
 
 
 class Sweeper(Actor):
-    """Watches three repositories, one of them by the name acme/widgets."""
+    """Watches three repositories, among them acme/widgets and acme/cogs; that one is called acme/gears
+    now but was not swept since."""
 
     async def init(self) -> None:
         self.asked: list[str | None] = []
 
     async def handle(self, message: Refresh) -> int:
         self.asked.append(message.repo)
-        known = {None: 3, "acme/widgets": 1}
+        known = {None: 3, "acme/widgets": 1, "acme/cogs": 1}
         return known.get(message.repo, 0)
 
     def inspect(self) -> object:
         return {
             "repositories": 3,
             "failing": {"acme/secret": "404: not found"},
+            "too_long": {"acme/widgets": 2, "acme/secret": 1},
             "problem": None,
             "last_at": _AT.isoformat(),
             "took_s": 1.5,
@@ -173,21 +180,33 @@ class Sweeper(Actor):
 class Router(Actor):
     """Has found two closes that nobody told of."""
 
-    async def handle(self, message: Cast) -> None:
-        return None
+    async def handle(self, message: NamedRepository) -> WatchedRepository | None:
+        """One repository, known as acme/widgets from the first and under other names since."""
+        match message.name.lower():
+            case "acme/gadgets" | "acme/gizmos":
+                return WatchedRepository(41, "acme/widgets", "acme/widgets", True, True)
+            case "acme/cogs":
+                return WatchedRepository(42, "acme/cogs", "acme/gears", True, True)
+            case _:
+                return None
 
     def inspect(self) -> object:
         return {"missed": {"closed": 2}, "reads_pending": 4}
 
 
 class Scribe(Actor):
-    """Has obeyed once."""
+    """Has obeyed once; on two issues the forge has refused what it had to say."""
 
-    async def handle(self, message: Cast) -> None:
-        return None
+    def __init__(self) -> None:
+        self.is_asked = False
+
+    async def handle(self, message: WriteAgain) -> int:
+        self.is_asked = True
+        return 2
 
     def inspect(self) -> object:
-        return {"commands": {"done": 1}, "writes": {"comment": 7}}
+        written = {"commands": {"done": 1}, "writes": {"comment": 7}}
+        return written | {"given_up_issues": 2, "is_asked": self.is_asked}
 
 
 def forge_health(state: BreakerState = "closed") -> ForgeHealth:
@@ -235,7 +254,7 @@ async def running(
     tmp_path: Path, *, host: str = "127.0.0.1", limits: Limits | None = None, **overrides: Any
 ) -> AsyncIterator[Running]:
     """The whole app over a real journal and a small real tree, on a free port."""
-    journal = SqliteJournal(tmp_path / "journal.sqlite3")
+    journal = patient_journal(tmp_path / "journal.sqlite3")
     fields: dict[str, Any] = {
         "api_token": TOKEN,
         "limits": limits or Limits(),
@@ -267,7 +286,13 @@ async def running(
         assert server.bound is not None
         headers = {} if context.api_token is None else {"authorization": f"Bearer {TOKEN}"}
         base_url = f"http://127.0.0.1:{server.bound.port}"
-        async with httpx.AsyncClient(base_url=base_url, headers=headers, trust_env=False) as client:
+        async with httpx.AsyncClient(
+            base_url=base_url,
+            headers=headers,
+            trust_env=False,
+            timeout=60,
+            event_hooks={"request": [send_in_one_piece]},
+        ) as client:
             yield Running(context, journal, tree, client, server.bound.port)
 
 

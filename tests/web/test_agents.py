@@ -14,7 +14,7 @@ from coordinator.rules.ids import AgentName, RunId
 from coordinator.rules.orders import CancelRun
 from coordinator.web.agents import is_long_poll
 from tests.fakes.hostile import connect
-from tests.web.serving import eventually
+from tests.web.serving import UNHURRIED, eventually
 from tests.web.standins import AGENT, REF, TOKEN, Hang, Running, running, utc_now
 
 RUN = RunId(REF, 1)
@@ -137,17 +137,17 @@ async def test_a_poll_ends_empty_after_its_time(tmp_path: Path) -> None:
 async def test_a_stop_answers_waiting_polls_at_once(tmp_path: Path) -> None:
     """Clients that wait are answered with what there is when the server stops."""
     answers: list[httpx.Response] = []
-    async with running(tmp_path) as app:
+    async with running(tmp_path, limits=UNHURRIED) as app:
 
         async def poll() -> None:
-            answers.append(await app.client.get(f"{BASE}/orders", params={"wait_s": "60"}))
+            url = f"{BASE}/orders"
+            answers.append(await app.client.get(url, params={"wait_s": "60"}, timeout=None))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(poll)
             await eventually(lambda: bool(app.context._polls))
-            began = trio.current_time()
-            await app.tree.terminate_child("root", "web")
-        assert trio.current_time() - began < 2
+            with trio.fail_after(30):
+                await app.tree.terminate_child("root", "web")
     assert answers[0].json() == {"orders": []}
 
 

@@ -10,7 +10,7 @@ from coordinator.web.counters import Counters
 from coordinator.web.front import Receive, Scope, Send
 from coordinator.web.server import WebServer
 from tests.fakes.hostile import VECTORS, connect, exchange, get, read_answer, reset
-from tests.web.serving import SMALL, bare_app, eventually, serving
+from tests.web.serving import SMALL, UNHURRIED, bare_app, eventually, serving
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -91,13 +91,12 @@ async def test_idle_connections_end_after_the_keep_alive_time(io_clock: trio.tes
 
 async def test_connection_close_is_honoured() -> None:
     """A client that asks for it gets its answer and then the end of the connection at once."""
-    async with serving(bare_app()) as server:
-        began = trio.current_time()
-        answer = await exchange(
-            port_of(server), HEALTH[:-2] + b"Connection: close\r\n\r\n", then_close=False
-        )
+    async with serving(bare_app(), UNHURRIED) as server:
+        with trio.fail_after(60):
+            answer = await exchange(
+                port_of(server), HEALTH[:-2] + b"Connection: close\r\n\r\n", then_close=False
+            )
         assert answer.startswith(b"HTTP/1.1 200 ")
-        assert trio.current_time() - began < 0.8
 
 
 async def test_a_client_that_hangs_up_is_noticed_at_once() -> None:

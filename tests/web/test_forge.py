@@ -8,7 +8,7 @@ import pytest
 
 from coordinator.web.forge import counts, forge_modes, number_in, told_by
 from coordinator.web.metrics import exposition
-from coordinator.web.shapes import ForgeBody
+from coordinator.web.shapes import ForgeBody, SweepBody
 from tests.web.standins import forge_health, running
 from tests.web.test_metrics import samples_of
 
@@ -26,6 +26,7 @@ async def test_health_shows_the_forge_and_the_sweep(tmp_path: Path) -> None:
         "requests": 42,
         "reads_pending": 4,
         "reads_failing": 0,
+        "writes_refused": 2,
     }
     assert body["sweep"] == {
         "last_at": "2026-11-21T12:00:00Z",
@@ -33,6 +34,8 @@ async def test_health_shows_the_forge_and_the_sweep(tmp_path: Path) -> None:
         "next_in_s": 58.5,
         "repositories": 3,
         "failing": 1,
+        "stuck": 0,
+        "too_long": 3,
         "problem": None,
         "missed": {"closed": 2},
     }
@@ -57,9 +60,25 @@ def test_repositories_that_cannot_be_read_degrade(failing: int, modes: tuple[str
     """Where the payload has to be believed, health says so; which repositories, only /state does."""
     body = ForgeBody(
         state="closed", product="gitea", version="1.27.0", last_error=None, retry_in_s=None,
-        requests=1, reads_pending=0, reads_failing=failing,
+        requests=1, reads_pending=0, reads_failing=failing, writes_refused=0,
     )  # fmt: skip
     assert forge_modes(body, None) == modes
+
+
+@pytest.mark.parametrize(
+    ("stuck", "problem", "modes"),
+    [(0, None, ()), (1, None, ("sweep-failing",)), (0, "401", ("sweep-failing",))],
+)
+def test_sweeps_that_fail_again_and_again_degrade(
+    stuck: int, problem: str | None, modes: tuple[str, ...]
+) -> None:
+    """Where nobody looks for missed webhooks, in one repository or in all, health says so; a single
+    failure is told by its count alone."""
+    body = SweepBody(
+        last_at=None, took_s=None, next_in_s=None, repositories=2, failing=1, stuck=stuck, too_long=0,
+        problem=problem, missed={},
+    )  # fmt: skip
+    assert forge_modes(None, body) == modes
 
 
 @pytest.mark.parametrize(
@@ -82,6 +101,10 @@ def test_repositories_that_cannot_be_read_degrade(failing: int, modes: tuple[str
         ("GET /repos/acme/secret: 503: acme/secret", "GET /repos/...: 503"),
         ("GET /orgs/secret/hooks: 500: no", "GET /orgs/.../hooks: 500"),
         ("GET /repositories/41: 500: secret", "GET /repositories/...: 500"),
+        (
+            "GET /repos/acme/secret/issues: the answer is larger than 16 MiB; an issue there",
+            "GET /repos/.../issues: the answer is larger than 16 MiB",
+        ),
         ("GET /version: the connection failed: secret", "GET /version: the connection failed"),
         (
             "acme/secret: its list shrank 3 times while it was read",

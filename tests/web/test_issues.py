@@ -44,6 +44,16 @@ async def test_one_issue_comes_with_its_timeline(tmp_path: Path) -> None:
         assert body["timeline"][0]["event"]["ref"] == "acme/widgets#17"
 
 
+@pytest.mark.parametrize("name", ["acme/widgets", "ACME/Widgets", "acme/gadgets", "Acme/Gizmos"])
+async def test_an_issue_is_found_under_every_name_of_its_repository(name: str, tmp_path: Path) -> None:
+    """Whatever it was called once or is called now, it is the same issue with the same events."""
+    async with running(tmp_path) as app:
+        event = Draft(IssueAssessed(REF, "waiting", "reason", ""))
+        await app.journal.commit(Commit(actor="dispatcher", at=AT, events=(event,)))
+        body = (await app.client.get(f"/api/v1/issues/{name}/17")).json()
+        assert (body["issue"], len(body["timeline"])) == ("acme/widgets#17", 1)
+
+
 @pytest.mark.parametrize("path", ["acme/widgets/21", "acme/widgets/0", "acme/widgets/x", "a%23b/c/1"])
 async def test_unknown_issues_are_404(path: str, tmp_path: Path) -> None:
     """An issue never heard of, and what is no issue at all, are 404."""

@@ -101,7 +101,7 @@ def _fuzz(app: Running, strategy: Any, has_token: bool) -> None:
         if "wait_s" in (case.query or {}):
             case.query["wait_s"] = "0.01"
         case.call_and_validate(
-            base_url=f"http://127.0.0.1:{app.port}", headers=headers, checks=CHECKS, timeout=10
+            base_url=f"http://127.0.0.1:{app.port}", headers=headers, checks=CHECKS, timeout=60
         )
 
     send()

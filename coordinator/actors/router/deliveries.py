@@ -2,13 +2,13 @@
 
 from coordinator.actors.router.read_desk import TARGET
 from coordinator.actors.router.sheet import Sheet
-from coordinator.edges.gitea_wire import Ignored, IssueDelivery, facts_of, parse_delivery
+from coordinator.edges.gitea_wire import Ignored, IssueDelivery, facts_of_issue, parse_delivery
 from coordinator.edges.journal import OrderDraft, StoredDelivery
 from coordinator.errors import PayloadInvalid
 from coordinator.rules.commands import is_command
 from coordinator.rules.facts import IssueFacts
 from coordinator.rules.ids import Login
-from coordinator.rules.orders import ReadIssue, RunCommand
+from coordinator.rules.orders import LookAgain, ReadIssue, RunCommand
 from coordinator.rules.routing import KnownIssues, Routed
 
 __all__ = ["Deliveries"]
@@ -29,8 +29,8 @@ class Deliveries:
         parsed = _understood(delivery)
         if isinstance(parsed, Routed):
             return parsed
-        self.known.heard.add(parsed.repo_id)
-        facts, moved = self.known.place(facts_of(parsed)[0])
+        self.known.heard.add(parsed.issue.repo_id)
+        facts, moved = self.known.place(facts_of_issue(parsed.issue)[0])
         if self.known.is_quiet(facts, parsed.action, parsed.sender, self.own):
             routed = Routed("own", f"our own {parsed.action}", issue=facts.ref, moved=moved)
         else:
@@ -44,8 +44,8 @@ class Deliveries:
         parsed = _understood(delivery)
         if isinstance(parsed, Routed):
             return parsed
-        self.known.heard.add(parsed.repo_id)
-        facts, text = facts_of(parsed)
+        self.known.heard.add(parsed.issue.repo_id)
+        facts, text = facts_of_issue(parsed.issue)
         routed = self.known.route(facts, parsed.action, parsed.sender, deleted=parsed.is_deletion)
         sheet.add(routed, delivery.id, text)
         return routed
@@ -59,8 +59,12 @@ class Deliveries:
         sheet.opened.append(OrderDraft(order, TARGET, delivery.id))
         is_new = parsed.action == "comment_created" and parsed.comment_id is not None
         if is_new and is_command(parsed.comment):
-            command = RunCommand(*place, parsed.comment_id or 0)
+            command = RunCommand(*place, parsed.comment_id or 0, parsed.sender)
             sheet.opened.append(OrderDraft(command, SCRIBE, delivery.id))
+        is_changed = parsed.action in ("comment_edited", "comment_deleted")
+        if is_changed and parsed.comment_id is not None and parsed.sender != self.own:
+            look = LookAgain(facts.ref, parsed.comment_id, parsed.sender, nonce)
+            sheet.opened.append(OrderDraft(look, SCRIBE, delivery.id))
 
 
 def _understood(delivery: StoredDelivery) -> IssueDelivery | Routed:

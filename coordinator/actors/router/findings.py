@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from secrets import token_hex
 
 from coordinator.actors.messages import Sighted, SightedReply, Sighting
@@ -11,8 +12,10 @@ from coordinator.actors.router.sheet import Sheet
 from coordinator.edges.gitea_remote_wire import Blockers
 from coordinator.edges.gitea_wire import facts_of_issue
 from coordinator.edges.journal import Draft, OrderDraft
-from coordinator.rules.further_reads import dependents, read_order, unknown_blockers
+from coordinator.rules.events import IssueObserved
+from coordinator.rules.further_reads import contradicted, dependents, read_order, unknown_blockers
 from coordinator.rules.ids import DeliveryId, IssueRef
+from coordinator.rules.labels import our_labels
 from coordinator.rules.orders import ReadIssue, ReadWhy
 from coordinator.rules.reads import Read
 from coordinator.rules.routing import KnownIssues, Routed
@@ -37,17 +40,24 @@ class Findings:
         self.nonce = nonce
 
     def found(self, read: Read, found: Found, sheet: Sheet) -> Routed:
-        """The issue as it was read; its unknown blockers and new dependents are to be read as well."""
+        """The issue as it was read. To be read as well: its unknown blockers, those it shows in a state
+        that is news, and new dependents."""
         cause = self.desk.cause_of(read)
         for ends in (found.blockers, found.blocked):
             self._meet(ends, found, sheet, cause)
         facts, text = facts_of_issue(found.issue, found.blockers, found.read_at)
         by = read.by(self.known.logins)
         routed = self.known.read(facts, by, read.why, action=read.action)
+        routed = _with_labels(routed, found)
         sheet.add(routed, cause, text)
         assert routed.issue is not None  # a read always finds its issue filed
         newest = self.known.facts[routed.issue]
-        self.read_further(unknown_blockers(self.known, newest), "blocker", sheet, cause)
+        further = {*unknown_blockers(self.known, newest)}
+        # Read for what waits for it, an issue leads no further: the sweep looks at the rest.
+        if found.blockers is not None and read.why != "blocker":
+            seen = {self._filed(end.repo_id, end.number): end.state for end in found.blockers.refs}
+            further |= {*contradicted(self.known, newest, seen)}
+        self.read_further(sorted(further), "blocker", sheet, cause)
         if found.blocked is not None:
             refs = [self._filed(end.repo_id, end.number) for end in found.blocked.refs]
             self.read_further(dependents(self.known, newest.ref, refs), "blocks", sheet, cause)
@@ -101,3 +111,10 @@ class Findings:
         repository = self.known.repositories.get(repo_id)
         assert repository is not None  # `_meet` has learnt it
         return IssueRef(repository.canonical, number)
+
+
+def _with_labels(routed: Routed, found: Found) -> Routed:
+    """What is told of the issue, with those labels of ours that it carries."""
+    if not isinstance(routed.event, IssueObserved):
+        return routed
+    return replace(routed, event=replace(routed.event, our_labels=our_labels(found.issue.labels)))

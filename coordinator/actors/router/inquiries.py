@@ -1,10 +1,13 @@
 """What others ask the router: the sweeper about what it saw, anybody about how reading goes."""
 
+import trio
+
 from coordinator.actors.clocks import Clock
 from coordinator.actors.messages import (
     DescribeReads,
     KnownIssuesOf,
     KnownOf,
+    NamedRepository,
     ReadAgain,
     ReadBlockers,
     Sighted,
@@ -13,11 +16,15 @@ from coordinator.actors.messages import (
 )
 from coordinator.actors.router.findings import Findings
 from coordinator.actors.router.sheet import Sheet
-from coordinator.rules.further_reads import blockers_outside
+from coordinator.rules.further_reads import Missing, in_turn, unswept_blockers
+from coordinator.rules.ids import IssueRef
+from coordinator.rules.repositories import Repository
 
 __all__ = ["Inquiries", "Inquiry"]
 
-Inquiry = DescribeReads | KnownOf | ReadAgain | ReadBlockers | Sighted | WatchedRepositories
+Inquiry = (
+    DescribeReads | KnownOf | NamedRepository | ReadAgain | ReadBlockers | Sighted | WatchedRepositories
+)
 
 
 class Inquiries:
@@ -28,6 +35,8 @@ class Inquiries:
         self._known = findings.known
         self._desk = findings.desk
         self._clock = clock
+        self.missing = Missing()
+        self._last_blocker: IssueRef | None = None
 
     def answer(self, asked: Inquiry, sheet: Sheet) -> object:
         """The reply to any of the questions."""
@@ -36,6 +45,9 @@ class Inquiries:
                 return self._desk.view(self._clock())
             case WatchedRepositories():
                 return self._watched()
+            case NamedRepository(name=name):
+                found = self._known.repositories.named(name)
+                return None if found is None else self._described(found, self._concerned())
             case KnownOf(repo_id=repo_id):
                 return self._known_of(repo_id)
             case Sighted():
@@ -44,18 +56,24 @@ class Inquiries:
                 known = [ref for ref in refs if ref in self._known.facts]
                 return self._findings.read_further(known, "sweep", sheet)
             case ReadBlockers(swept=swept):
-                outside = blockers_outside(self._known, swept)
-                return self._findings.read_further(outside, "blocker", sheet)
+                return self._read_blockers(swept, sheet)
 
     def _watched(self) -> tuple[WatchedRepository, ...]:
-        known = self._known
-        ours = {each.repo_id for each in known.open_ours()}
-        return tuple(
-            WatchedRepository(
-                each.id, each.canonical, each.current, each.id in known.heard, each.id in ours
-            )
-            for each in known.repositories.all()
-        )
+        ours = self._concerned()
+        return tuple(self._described(each, ours) for each in self._known.repositories.all())
+
+    def _concerned(self) -> set[int]:
+        return {each.repo_id for each in self._known.open_ours()}
+
+    def _described(self, each: Repository, ours: set[int]) -> WatchedRepository:
+        is_heard = each.id in self._known.heard
+        return WatchedRepository(each.id, each.canonical, each.current, is_heard, each.id in ours)
+
+    def _read_blockers(self, swept: frozenset[int], sheet: Sheet) -> int:
+        wanted = self.missing.to_ask(unswept_blockers(self._known, swept), trio.current_time())
+        refs = in_turn(wanted, self._last_blocker)
+        self._last_blocker = refs[-1] if refs else None
+        return self._findings.read_further(refs, "blocker", sheet)
 
     def _known_of(self, repo_id: int) -> KnownIssuesOf:
         repository = self._known.repositories.get(repo_id)

@@ -17,6 +17,7 @@ from coordinator.errors import (
     ForgeNotAsked,
     ForgeNotFound,
     ForgeRefused,
+    ForgeTooLong,
 )
 from coordinator.rules.orders import ReadIssue
 from coordinator.runtime import CrashReport
@@ -45,9 +46,11 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """The forge answers, but does not show us the repository or its issues."""
+    """The forge answers, but does not show us the repository or its issues. `is_final`: it will not do
+    so the next time either."""
 
     why: str
+    is_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ async def read_issue(forge: "Forge", order: ReadIssue, *, expects_close: bool, c
     try:
         issue = await forge.issue(order.repo_name, order.ref.number, repo_id=order.repo_id or None)
         return await _whole(forge, issue, read_at, expects_close)
+    except ForgeTooLong as error:
+        return Unreadable(str(error), is_final=True)
     except ForgeNotFound:
         return await _why_missing(forge, order, read_at, expects_close)
     except ForgeError as error:
@@ -93,10 +98,16 @@ async def _whole(forge: "Forge", issue: RemoteIssue, read_at: datetime, expects_
     if issue.is_pull:
         return Found(issue, read_at)
     if issue.state == "open":
-        blockers = await _or_none(forge.blockers(*place, repo_id=issue.repo_id))
+        try:
+            blockers = await _or_none(forge.blockers(*place, repo_id=issue.repo_id))
+        except ForgeTooLong:  # what nobody can read counts as open
+            blockers = Blockers((), hidden=1)
         return Found(issue, read_at, blockers=blockers)
     if expects_close:
-        blocked = await _or_none(forge.blocked(*place, repo_id=issue.repo_id))
+        try:
+            blocked = await _or_none(forge.blocked(*place, repo_id=issue.repo_id))
+        except ForgeTooLong:  # those we know of are told all the same, the others wait for the sweep
+            blocked = None
         return Found(issue, read_at, blocked=blocked)
     return Found(issue, read_at)
 

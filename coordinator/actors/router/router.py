@@ -27,6 +27,7 @@ from coordinator.actors.messages import ReadsDue, Wake
 from coordinator.actors.router.deliveries import Deliveries
 from coordinator.actors.router.findings import Findings
 from coordinator.actors.router.inquiries import Inquiries, Inquiry
+from coordinator.actors.router.own_account import own_login
 from coordinator.actors.router.read_desk import TARGET, ReadDesk
 from coordinator.actors.router.reading import (
     Answer,
@@ -48,11 +49,10 @@ from coordinator.edges.journal import (
     StoredDelivery,
 )
 from coordinator.edges.snapshot_wire import dump_known, load_known
-from coordinator.errors import ForgeError
 from coordinator.rules.events import IssueObserved
 from coordinator.rules.fleet import Fleet
 from coordinator.rules.further_reads import undescribed
-from coordinator.rules.reads import Read, backoff_s
+from coordinator.rules.reads import Read
 from coordinator.rules.routing import KnownIssues, Routed
 from coordinator.runtime import Actor, ActorDown, MailboxFull
 
@@ -238,15 +238,13 @@ class Router(Actor):
 
     def _send_due(self) -> None:
         now_s = trio.current_time()
-        held_s = self._held_s()
-        if held_s is not None:
+        if (held_s := self._held_s()) is not None:
             self.context.start_timer("reads", held_s, ReadsDue())
             return
         for read in self.desk.due(now_s):
             item = _item(read)
             self.context.spawn(self._job, read, name=f"read {read.ref}", item=item)
-        next_s = self.desk.next_s()
-        if next_s is not None:
+        if (next_s := self.desk.next_s()) is not None:
             self.context.start_timer("reads", max(next_s - now_s, 0.0), ReadsDue())
 
     def _held_s(self) -> float | None:
@@ -290,12 +288,16 @@ class Router(Actor):
         now_s = trio.current_time()
         match answer:
             case Found():
+                self.inquiries.missing.seen(read.ref)
                 self._end(read, self.findings.found(read, answer, sheet), sheet)
             case Gone():
+                self.inquiries.missing.missed(read.ref, now_s)
                 routed = self.known.gone(read.ref, read.why)
                 sheet.add(routed, self.desk.cause_of(read), "")
                 self._end(read, routed, sheet)
-            case Unreadable(why=why) if self._gives_up(read, why, now_s):
+            case Unreadable(why=why) if self._gives_up(read, answer, now_s):
+                if answer.is_final or read.ref not in self.known.facts:
+                    self.inquiries.missing.missed(read.ref, now_s)
                 routed = await self._trust(read, why, sheet)
                 self._end(read, routed, sheet, is_readable=False)
             case Unreadable(why=why):
@@ -309,11 +311,11 @@ class Router(Actor):
                 sheet.dead_letters.append(self._letter(read, answer))
                 self._end(read, Routed("dead_letter", "crashed the router twice"), sheet)
 
-    def _gives_up(self, read: Read, why: str, now_s: float) -> bool:
+    def _gives_up(self, read: Read, answer: Unreadable, now_s: float) -> bool:
         """Whether a repository that is not shown to us is asked for no more. One that only a text names
         is not asked for twice, nor remembered: anybody may write any name."""
-        is_hearsay = read.latest.repo_id == 0
-        return self.forge is None or is_hearsay or self.desk.hidden(read, why, now_s)
+        is_final = self.forge is None or answer.is_final or read.latest.repo_id == 0
+        return is_final or self.desk.hidden(read, answer.why, now_s)
 
     async def _trust(self, read: Read, why: str, sheet: Sheet) -> Routed:
         """Nobody shows us the issue, so what its deliveries said must do."""
@@ -350,15 +352,7 @@ class Router(Actor):
         self.log.warning("issue_not_read", issue=str(read.ref), why=why, asked_by=read.why)
 
     async def _learn_own(self, forge: "Forge") -> None:
-        """Whose account it is; until that is known nothing counts as our own doing."""
-        failures = 0
-        while self.deliveries.own is None:
-            try:
-                self.deliveries.own = (await forge.whoami()).login
-            except ForgeError as error:
-                failures += 1
-                self.log.warning("own_account_unknown", why=str(error), failures=failures)
-                await trio.sleep(backoff_s(failures))
+        self.deliveries.own = await own_login(forge, self.log)
 
     # the journal --------------------------------------------------------------------------------
 

@@ -6,12 +6,15 @@ the forge. Whoever may not command gets no answer at all, so that nobody can mak
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
+
+import trio
 
 from coordinator.actors.scribe.pen import Pen
 from coordinator.edges.gitea import Forge
 from coordinator.edges.gitea_remote_wire import RemoteComment
-from coordinator.errors import ForgeError, ForgeForbidden, ForgeNotFound
+from coordinator.errors import ForgeError, ForgeForbidden, ForgeNotFound, ForgeTooLong
 from coordinator.rules.commands import Command, Refusal, given, objection, parse, refused
 from coordinator.rules.events import CommandGiven, CommandRefused
 from coordinator.rules.ids import IssueRef, Login
@@ -46,6 +49,12 @@ COMMAND_RESULTS: tuple[CommandResult, ...] = (
 )
 
 
+# Rights change by the day; a minute keeps hundreds of commands from asking for the same ones.
+DENIED_S = 60.0
+# People remembered; each is a hundred bytes.
+MAX_DENIED = 10_000
+
+
 class NotYet(Exception):
     """The issue has not been read yet: what a command means for it cannot be told."""
 
@@ -77,6 +86,12 @@ class Clerk:
         self._logins = logins
         self._explain = explain
         self._is_mute = is_mute
+        self._denied: dict[tuple[int, Login], float] = {}
+
+    def is_denied(self, order: RunCommand) -> bool:
+        """Whether its author was told no a moment ago: nobody is to wait behind hundreds of theirs."""
+        now = trio.current_time()
+        return order.by is not None and self._denied.get((order.repo_id, order.by), now) > now
 
     async def answer(self, order: RunCommand, *, is_last_try: bool = False) -> Answer:
         """Judge the command and react to it; harmless to repeat until its event is written.
@@ -84,19 +99,28 @@ class Clerk:
         ForgeError when the forge cannot be asked. NotYet while nothing is known of the issue, or it
         seems to be none of ours; with `is_last_try` that is taken for the truth.
         """
+        if self.is_denied(order):
+            return Answer("no_permission")
+        now = trio.current_time()
         try:
-            repo = await self._pen.where(order.repo_id, order.repo_name)
+            # Whoever has taken its old name must not say who may command here.
+            repo = await self._pen.where(order.repo_id, order.repo_name, since=now)
             comment = await self._forge.comment(repo, order.comment_id, repo_id=order.repo_id)
         except ForgeNotFound:
             return Answer("gone")
+        except ForgeTooLong as error:
+            return Answer("not_a_command", detail=str(error))
         asked = parse(comment.body)
         if ignored := await self._ignored(comment, asked):
             return Answer(ignored)
         assert asked is not None
         if not await self._may_command(repo, order.repo_id, comment.author):
+            if len(self._denied) >= MAX_DENIED:
+                self._denied.clear()
+            self._denied[order.repo_id, comment.author] = now + DENIED_S
             return Answer("no_permission")
         ref = IssueRef(order.ref.repo, comment.issue_number or order.ref.number)
-        told = await self._weigh(asked, ref, is_last_try)
+        told = await self._weigh(asked, ref, is_last_try, comment.created_at)
         detail = await self._react(repo, order, "+1" if isinstance(told, Command) else "confused")
         if isinstance(told, Command):
             event = given(told, ref, comment_id=comment.id, by=comment.author, at=comment.created_at)
@@ -127,12 +151,15 @@ class Clerk:
         return permission in ("write", "admin", "owner")
 
     async def _weigh(
-        self, asked: Command | Refusal, ref: IssueRef, is_last_try: bool
+        self, asked: Command | Refusal, ref: IssueRef, is_last_try: bool, at: datetime
     ) -> Command | Refusal:
+        """What it comes to. An issue that was seen after the comment, which the forge counts as a
+        change of it, is known; before, it may have become ours meanwhile."""
         if isinstance(asked, Refusal):
             return asked
         view = await self._explain(ref)
-        is_unknown = view is None or (view.state == "ignored" and asked.verb != "explain")
+        is_old = view is not None and view.state == "ignored" and view.updated_at < at
+        is_unknown = view is None or (is_old and asked.verb != "explain")
         if is_unknown and not is_last_try:
             raise NotYet(f"nothing is known yet of {ref}")
         return objection(asked, view)

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from coordinator.edges.journal import StoredOrder
+from coordinator.rules.backoff import backoff_s
 from coordinator.rules.ids import IssueRef
 from coordinator.rules.orders import RunCommand
-from coordinator.rules.reads import backoff_s
 
 __all__ = ["CommandDesk"]
 
@@ -26,10 +26,14 @@ class CommandDesk:
     _retry_at: dict[int, float] = field(default_factory=dict)
     _failures: Counter[int] = field(default_factory=Counter)
 
-    @property
-    def in_flight(self) -> int:
-        """How many are being judged."""
-        return len(self._busy)
+    def shown(self, orders: Iterable[StoredOrder]) -> dict[str, object]:
+        """What whoever looks in is told; `orders` are the open ones, of which some are commands."""
+        return {
+            "commands": dict(self.results),
+            "commands_open": sum(isinstance(each.order, RunCommand) for each in orders),
+            "commands_in_flight": len(self._busy),
+            "commands_last_error": self.last_error,
+        }
 
     def take(self, orders: Iterable[StoredOrder], now: float) -> list[tuple[StoredOrder, RunCommand]]:
         """The commands to judge now, oldest first, one of an issue at a time: the second may depend on

@@ -39,6 +39,7 @@ class LabelRack:
         async with self._making.setdefault(repo_id, trio.Lock()):
             known = self._ids.get(repo_id, {})
             if afresh or any(name not in known for name in wanted):
+                repo = await self.name(repo, repo_id)  # another may have taken the name we know
                 known = await self._load(repo, repo_id)
             for name in wanted:
                 if name not in known:
@@ -53,6 +54,15 @@ class LabelRack:
         """The ids of all labels of ours that the repository has now."""
         async with self._making.setdefault(repo_id, trio.Lock()):
             return dict(await self._load(repo, repo_id))
+
+    def holds(self, wish: Wish, label_id: int) -> bool:
+        """Whether that label was one of those wished for when it was looked up."""
+        known = self._ids.get(wish.repo_id, {})
+        return any(known.get(name) == label_id for name in wish.labels or ())
+
+    async def name(self, repo: str, repo_id: int) -> str:
+        """What the repository is called at this moment."""
+        return (await self.forge.repository(repo, repo_id=repo_id)).full_name
 
     async def _load(self, repo: str, repo_id: int) -> dict[str, int]:
         labels = await self.forge.labels(repo, repo_id=repo_id)
@@ -74,7 +84,11 @@ async def write_labels(rack: LabelRack, wish: Wish, repo: str) -> None:
         return
     shown = await _add(rack, wish, repo, afresh=False)
     if not shown.keys() >= set(wanted):
+        renamed = [shown[name] for name in shown.keys() - set(wanted) if rack.holds(wish, shown[name])]
+        repo = await rack.name(repo, wish.repo_id)
         shown = await _add(rack, wish, repo, afresh=True)
+        for label_id in renamed:  # by a person: it is theirs now, and we have just put it on
+            await _remove(rack, wish, repo, label_id)
     if missing := sorted(set(wanted) - shown.keys()):
         raise ForgeRefused(f"{repo} did not take the labels {', '.join(missing)}")
     for name, label_id in shown.items():
@@ -93,6 +107,7 @@ async def _add(rack: LabelRack, wish: Wish, repo: str, *, afresh: bool) -> dict[
 
 async def _clear(rack: LabelRack, wish: Wish, repo: str) -> None:
     issue = await rack.forge.issue(repo, wish.ref.number, repo_id=wish.repo_id)
+    repo = issue.repo_full_name
     names = [name for name in issue.labels if _may_remove(name, wish)]
     ids = await rack.known(repo, wish.repo_id) if names else {}
     for name in names:

@@ -8,17 +8,19 @@ comment.
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import replace
-from typing import TypeVar
+from itertools import islice
 
 import trio
 
 from coordinator.actors.clocks import Clock, utc_now
 from coordinator.actors.coroner import letter_of
 from coordinator.actors.follower import MAX_CRASHES, Follower, Output
-from coordinator.actors.messages import ExplainIssue, ListIssues
+from coordinator.actors.messages import WriteAgain
 from coordinator.actors.scribe.clerk import Answer, Clerk, NotYet
 from coordinator.actors.scribe.command_desk import CommandDesk
+from coordinator.actors.scribe.doubts import Doubts, stirred_lately
+from coordinator.actors.scribe.inquiry import Inquiry
+from coordinator.actors.scribe.look_orders import LookOrders
 from coordinator.actors.scribe.mail import CommandDone, LookAround, Touched, Wrote
 from coordinator.actors.scribe.pen import Outcome, Pen
 from coordinator.edges.event_wire import issues_of
@@ -29,30 +31,27 @@ from coordinator.errors import ForgeError, ForgeUnavailable
 from coordinator.rules.events import IssueDeleted
 from coordinator.rules.fleet import Fleet
 from coordinator.rules.ids import IssueRef
-from coordinator.rules.orders import RunCommand
-from coordinator.rules.views import IssuePage, IssueView
+from coordinator.rules.looks import Looks
+from coordinator.rules.orders import LookAgain, RunCommand
+from coordinator.rules.refusals import Refusals
+from coordinator.rules.views import IssueView
 from coordinator.rules.write_queue import WriteQueue, WritingPace
-from coordinator.rules.written import PARTS, Pages, Part, Wish, wish_of
-from coordinator.runtime import ActorDown, Call, CallTimeout, MailboxFull
+from coordinator.rules.written import PARTS, Pages, Part, Wish, keys_of, wish_of
 
 __all__ = ["TARGET", "Scribe"]
-
-T = TypeVar("T")
 
 TARGET = "scribe"
 
 # The dispatcher is milliseconds behind, or starting anew.
 EARLY_S = 0.1
+# What a command leads to is known within so much, and told in one go.
+ANSWER_S = 0.7
 # So long a command waits for its issue to be read; then what is known of it counts.
 GRACE_S = 10.0
-# Views asked for at once after a start: some ten milliseconds of the dispatcher's time.
-REVIEW_PAGE = 200
 # Shown of a long list.
 SHOWN = 20
 # Enough of a reason for whoever looks an order up.
 MAX_DETAIL_CHARS = 300
-
-_UNREACHABLE = (ActorDown, CallTimeout, MailboxFull)
 
 
 class Scribe(Follower):
@@ -78,15 +77,17 @@ class Scribe(Follower):
         self.commands = CommandDesk()
         self.writes: Counter[Part] = Counter()
         self.pen = Pen(forge)
-        self.clerk = Clerk(forge, self.pen, fleet.logins, self._explain, is_mute=not self.write_back)
+        self._inquiry = Inquiry(self)
+        explain = self._inquiry.explain
+        self.clerk = Clerk(forge, self.pen, fleet.logins, explain, is_mute=not self.write_back)
         self._in_full: set[IssueRef] = set()
         # The newest command answered on an issue, and until when its view is waited for.
         self._answered: dict[IssueRef, tuple[int, float]] = {}
-        self._suspects: dict[IssueRef, float] = {}
-        # Where the last life may have sent a first comment that the forge has not carried out yet.
-        self._inherited: set[IssueRef] = set()
-        # What the forge has refused to take, until something else is to be said or a restart.
-        self._given_up: dict[IssueRef, dict[str, tuple[str, str]]] = {}
+        self._doubts = Doubts(pace.suspect_s)
+        self._was_cut_off = False
+        self._looks = Looks(pace.look_every_s)
+        self._look_orders = LookOrders()
+        self._refusals = Refusals()
 
     # the fold -----------------------------------------------------------------------------------
 
@@ -101,14 +102,30 @@ class Scribe(Follower):
                 self._forget(ref)
             elif ref in self.pages.pages:
                 self.queue.touch(ref, now)
+        if self.pages.contradicts(stored.event):
+            self._looks.ask(stored.event.facts.ref, ("labels",), now)
 
     async def catch_up(self) -> None:
         await super().catch_up()
+        await self._heed()
         self._look_around()
 
+    async def terminate(self, reason: str) -> None:
+        """A life that leaves something in doubt takes no leave, so that the next one looks."""
+        if not (self.queue.busy or self._doubts):
+            await super().terminate(reason)
+
+    def replayed(self) -> None:
+        self._was_cut_off = self._snapshot_at < self.journal.head("events")
+
     async def caught_up(self, output: Output) -> None:
-        pages = self.pages.pages.items()
-        self._inherited = {ref for ref, page in pages if page.comment_id is None}
+        now, pages, stirred = trio.current_time(), self.pages.pages, set[IssueRef]()
+        if self._was_cut_off and self.write_back:
+            window_s = self.queue.pace.suspect_s + self.queue.pace.max_interval_s
+            stirred = pages.keys() & await stirred_lately(self, self.journal, window_s)
+        self._doubts.inherit((ref for ref in pages if pages[ref].comment_id is None), stirred, now)
+        for ref in stirred:
+            self.queue.touch(ref, now)
         self.context.spawn(self._review, name="review")
         self.context.spawn(self._watch_orders, name="orders")
 
@@ -119,9 +136,14 @@ class Scribe(Follower):
         self.pages = load_pages(state, self.fleet)
 
     async def answer(self, message: object) -> object:
+        reply: object = None
         match message:
             case LookAround():
                 pass
+            case WriteAgain():
+                self.pen.forget_places()
+                self._touch(lifted := self._refusals.lift())
+                reply = len(lifted)
             case Touched(refs=refs):
                 self._touch(refs)
             case Wrote():
@@ -130,14 +152,14 @@ class Scribe(Follower):
                 await self._finish_command(message)
             case _:
                 return await super().answer(message)
+        await self._heed()
         self._look_around()
-        return None
+        return reply
 
     def inspect(self) -> object:
         followed = super().inspect()
         assert isinstance(followed, dict)
         now = trio.current_time()
-        refused = sorted(self._given_up.items())[:SHOWN]
         return followed | {
             "write_back": list(self.write_back),
             "issues": len(self.pages.pages),
@@ -148,15 +170,11 @@ class Scribe(Follower):
                 repo: {"failures": failures, "error": error}
                 for repo, failures, error in list(self.queue.failing())[:SHOWN]
             },
-            "given_up": {
-                str(ref): {part: why for part, (_, why) in parts.items()} for ref, parts in refused
-            },
-            "given_up_issues": len(self._given_up),
+            "given_up": {str(ref): parts for ref, parts in islice(self._refusals.shown(), SHOWN)},
+            "given_up_issues": len(self._refusals),
+            "own_login": self.pen.own,
             "writes": dict(self.writes),
-            "commands": dict(self.commands.results),
-            "commands_open": len(self.journal.open_orders(TARGET)),
-            "commands_in_flight": self.commands.in_flight,
-            "commands_last_error": self.commands.last_error,
+            **self.commands.shown(self.journal.open_orders(TARGET)),
         }
 
     # what is due --------------------------------------------------------------------------------
@@ -166,11 +184,13 @@ class Scribe(Follower):
         if not self._caught_up:
             return
         now = trio.current_time()
+        for ref in self._looks.due(now):
+            self.queue.touch(ref, now)
         for ref in self.queue.take(now):
             self.context.spawn(self._job, ref, name=f"write {ref}", item=f"write {ref}")
         for stored, order in self.commands.take(self.journal.open_orders(TARGET), now):
             self.context.spawn(self._obey, stored, order, name=order.key, item=order.key)
-        waits = [self.queue.next_in_s(now), self.commands.next_in_s(now)]
+        waits = [each.next_in_s(now) for each in (self.queue, self.commands, self._looks)]
         if soon := [wait_s for wait_s in waits if wait_s is not None]:
             self.context.start_timer("look", min(soon), LookAround())
 
@@ -180,30 +200,22 @@ class Scribe(Follower):
             self.queue.touch(ref, trio.current_time())
 
     def _forget(self, ref: IssueRef) -> None:
-        self.queue.forget(ref)
+        for each in (self.queue, self._doubts, self._looks, self._refusals):
+            each.forget(ref)
         self._in_full.discard(ref)
-        self._inherited.discard(ref)
-        for kept in (self._answered, self._suspects, self._given_up):
-            kept.pop(ref, None)
+        self._answered.pop(ref, None)
 
     async def _review(self) -> None:
         """After a start: which issues say at the forge what they should not? A change may have come
         between the last look and the end of the last life."""
         after = None
         while True:
-            page = await self._page(after)
-            wrong = tuple(view.issue for view in page.issues if self._wish(view))
+            page = await self._inquiry.page(after)
+            wrong = tuple(view.issue for view in page.issues if self._allowed(self._wish(view)))
             await self.context.ref.cast(Touched(wrong))
             after = page.next_after
             if after is None:
                 return
-
-    async def _page(self, after: IssueRef | None) -> IssuePage:
-        while True:
-            try:
-                return await self._ask(ListIssues(after, REVIEW_PAGE))
-            except _UNREACHABLE:
-                await trio.sleep(1.0)
 
     async def _watch_orders(self) -> None:
         """Commands come as orders, not as events."""
@@ -221,84 +233,93 @@ class Scribe(Follower):
         if len(crashes) >= MAX_CRASHES:
             reason = f"writing it crashed twice: {crashes[-1].error.type}"
             refused = Outcome(refused=dict.fromkeys(self.write_back, reason))
-            await self.context.ref.cast(Wrote(ref, refused))
+            look, orders = self._begin_look(ref)
+            await self.context.ref.cast(Wrote(ref, refused, look=look, orders=orders))
             return
         try:
-            view = await self._explain(ref)
+            view = await self._inquiry.explain(ref)
         except NotYet:
             await self.context.ref.cast(Wrote(ref, is_early=True))
             return
         newest, until = self._answered.get(ref, (0, 0.0))
-        is_behind = view is not None and _newest_command(view) < newest
+        is_behind = view is not None and view.newest_command_id < newest
         if is_behind and trio.current_time() < until:
             await self.context.ref.cast(Wrote(ref, is_early=True))
             return
         self._in_full.discard(ref)
-        wish = self._wish(view, in_full=in_full) if view is not None else None
+        look, orders = self._begin_look(ref)
+        wish = None
+        if view is not None:
+            view = await self.pen.for_strangers(view, self.pages.repositories)
+            wish = self._wish(view, look, in_full=in_full)
+            self._refusals.settle(wish)
+            wish = wish if in_full else self._allowed(wish)
         outcome = await self.pen.write(wish) if wish else None
-        keys = tuple((part, wish.key_of(part) or "") for part in PARTS) if wish else ()
-        await self.context.ref.cast(Wrote(ref, outcome, keys, in_full))
+        wrote = Wrote(ref, outcome, keys_of(wish), look, in_full, orders=orders)
+        await self.context.ref.cast(wrote)
 
-    def _wish(self, view: IssueView, *, in_full: bool = False) -> Wish:
-        """What is to be written of this view, less what the forge would refuse again."""
-        must_look = view.issue in self._suspects
-        parts = self.write_back
-        wish = wish_of(view, self.pages, parts, must_look=must_look, in_full=in_full)
-        for part, (key, _) in self._given_up.get(view.issue, {}).items():
-            if wish.key_of(_part(part)) == key and not in_full:
-                wish = _without(wish, part)
-        return wish
+    def _begin_look(self, ref: IssueRef) -> tuple[frozenset[Part], tuple[int, ...]]:
+        """What is to be looked at now, and which orders that answers."""
+        look = self._looks.take(ref, trio.current_time())
+        return look, self._look_orders.of(ref) if "comment" in look else ()
+
+    def _wish(self, view: IssueView, look: Collection[Part] = (), *, in_full: bool = False) -> Wish:
+        """What is to be written of this view."""
+        must_look = PARTS if view.issue in self._doubts else look
+        return wish_of(view, self.pages, self.write_back, must_look=must_look, in_full=in_full)
+
+    def _allowed(self, wish: Wish) -> Wish:
+        """It, less what the forge would refuse again."""
+        return self._refusals.allowed(wish, trio.current_time())
 
     async def _finish(self, wrote: Wrote) -> None:
         ref, outcome, now = wrote.ref, wrote.outcome, trio.current_time()
+        if wrote.is_early:
+            self.queue.put_back(ref, now + EARLY_S, now)
+            return
         if outcome is None:
             self.queue.settled(ref)
-            if wrote.is_early:
-                self.queue.touch_at(ref, now + EARLY_S, now)
-            else:
-                self._answered.pop(ref, None)
+            await self._end_look(wrote, now)
             return
         await self._tell(ref, outcome)
         self.writes.update(outcome.written)
         self._note_refusals(wrote, outcome)
-        is_first = "comment" in outcome.written and ref in self._inherited
-        if outcome.is_unsure or is_first:
-            self._inherited.discard(ref)
-            self._suspects[ref] = now + self.queue.pace.suspect_s
+        if outcome.is_created:  # another coordinator may have made one at the same moment
+            self._looks.ask(ref, ("comment",), now + self.queue.pace.twin_s)
+        has_comment = "comment" in outcome.written
+        self._doubts.written(ref, now, has_comment=has_comment, is_unsure=outcome.is_unsure)
         if outcome.failure is not None:
             if wrote.in_full:
                 self._in_full.add(ref)
-            self.queue.failed(ref, now, str(outcome.failure), wait_s=outcome.failure.retry_after_s)
+            self._looks.again(ref, wrote.look)
+            wait_s, alone = outcome.failure.retry_after_s, outcome.is_alone
+            self.queue.failed(ref, now, str(outcome.failure), wait_s=wait_s, alone=alone)
             return
         self.queue.written(ref, now)
-        self._answered.pop(ref, None)
-        self._look_at_suspect(ref, now)
+        await self._end_look(wrote, now)
+
+    async def _end_look(self, wrote: Wrote, now: float) -> None:
+        """Nothing has failed: what asked for it is over, unless there is a doubt left."""
+        self._answered.pop(wrote.ref, None)
+        if (look_at := self._doubts.next_look(wrote.ref, now)) is not None:
+            self.queue.touch_at(wrote.ref, look_at, now)
+        if closed := self._look_orders.close(wrote.orders):
+            await self.write(Output(closed=[OrderClosed(each, "looked") for each in closed]))
 
     async def _tell(self, ref: IssueRef, outcome: Outcome) -> None:
-        if outcome.events and ref in self.pages.pages:  # else it was deleted meanwhile
-            drafts = [Draft(event) for event in outcome.events]
+        if ref not in self.pages.pages:
+            return  # it was deleted meanwhile
+        if drafts := [Draft(event) for event in outcome.events if not self.pages.holds(event)]:
             for stored in (await self.write(Output(events=drafts))).events:
                 self.fold(stored)
 
     def _note_refusals(self, wrote: Wrote, outcome: Outcome) -> None:
-        keys = dict(wrote.keys)
-        noted = self._given_up.pop(wrote.ref, {})
-        noted = {part: kept for part, kept in noted.items() if not keys.get(part)}
         for part, reason in outcome.refused.items():
-            noted[part] = (keys.get(part, ""), reason)
             self.log.warning("write_refused", issue=str(wrote.ref), part=part, error=reason)
-        if noted:
-            self._given_up[wrote.ref] = noted
-
-    def _look_at_suspect(self, ref: IssueRef, now: float) -> None:
-        """Where a comment may have been created unseen, look until it cannot come any more."""
-        until = self._suspects.get(ref)
-        if until is None:
-            return
-        if now >= until:
-            del self._suspects[ref]
-        else:
-            self.queue.touch_at(ref, until, now)
+        now, refused = trio.current_time(), outcome.refused
+        again_at = self._refusals.note(wrote.ref, dict(wrote.keys), refused, now)
+        if again_at is not None:
+            self._looks.ask(wrote.ref, (), again_at)
 
     # one command --------------------------------------------------------------------------------
 
@@ -347,42 +368,29 @@ class Scribe(Follower):
             self._show_answer(answer)
 
     def _show_answer(self, answer: Answer) -> None:
-        """At once where nothing else will follow; what changes the issue is shown with the change."""
+        """At once where nothing else will follow; else with the change, a moment later."""
         event = answer.event
         assert event is not None
         newest, _ = self._answered.get(event.ref, (0, 0.0))
         until = trio.current_time() + GRACE_S
         self._answered[event.ref] = max(event.comment_id, newest), until
         self._in_full.add(event.ref)
-        at_once = answer.result == "refused" or event.verb == "explain"
-        self.queue.touch(event.ref, trio.current_time(), at_once=at_once)
+        within_s = 0.0 if answer.result == "refused" or event.verb == "explain" else ANSWER_S
+        self.queue.touch(event.ref, trio.current_time(), within_s=within_s)
 
-    # asking the dispatcher ----------------------------------------------------------------------
-
-    async def _explain(self, ref: IssueRef) -> IssueView | None:
-        try:
-            return await self._ask(ExplainIssue(ref))
-        except _UNREACHABLE as error:
-            raise NotYet(str(error)) from error
-
-    async def _ask(self, question: Call[T]) -> T:
-        answer: T = await self.context.whereis("dispatcher").call(question)
-        return answer
-
-
-def _newest_command(view: IssueView) -> int:
-    return 0 if view.last_command is None else view.last_command.comment_id
-
-
-def _part(name: str) -> Part:
-    return next(part for part in PARTS if part == name)
-
-
-def _without(wish: Wish, part: str) -> Wish:
-    match part:
-        case "comment":
-            return replace(wish, comment=None)
-        case "labels":
-            return replace(wish, labels=None)
-        case _:
-            return replace(wish, assignee=None)
+    async def _heed(self) -> None:
+        """All that needs no question: comments somebody has changed, commands of who was told no."""
+        closed = []
+        for stored in self.journal.open_orders(TARGET):
+            match stored.order:
+                case LookAgain(ref=ref, comment_id=comment_id, by=by):
+                    if by == self.pen.own or not self.pages.holds_comment(ref, comment_id):
+                        self._look_orders.close([stored.id])
+                        closed.append(OrderClosed(stored.id, "looked"))
+                    elif self._look_orders.heed(stored.id, ref):
+                        self._looks.ask(ref, ("comment",), trio.current_time())
+                case RunCommand() as order if self.clerk.is_denied(order):
+                    closed.append(OrderClosed(stored.id, "no_permission"))
+                    self.commands.done(stored.id, "no_permission")
+        if closed:
+            await self.write(Output(closed=closed))

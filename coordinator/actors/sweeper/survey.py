@@ -40,6 +40,7 @@ class Surveyor:
     watched: Watched
     named: dict[str, int] = field(default_factory=dict)
     own: Login | None = None
+    _is_told: bool = False
     _lost: dict[str, tuple[str, float]] = field(default_factory=dict)
     _listed: tuple[Target, ...] = ()
     _listed_at_s: float | None = None
@@ -81,7 +82,10 @@ class Surveyor:
             try:
                 self.own = (await forge.whoami()).login
             except ForgeForbidden as error:  # a token without read:user: then nobody is left out
-                structlog.get_logger().warning("own_account_unknown", actor="sweeper", why=str(error))
+                if not self._is_told:
+                    log = structlog.get_logger().bind(actor="sweeper")
+                    log.warning("own_account_unknown", why=str(error))
+                self._is_told = True
 
     async def _targets(
         self, tools: Sweeping, names: Mapping[int, str]

@@ -30,9 +30,9 @@ from coordinator.actors.sweeper.visit import Sweeping, sweep_repository
 from coordinator.edges.journal import Commit, Journal, Snapshot
 from coordinator.edges.snapshot_wire import dump_sweeps, load_sweeps
 from coordinator.errors import ForgeError, ForgeUnauthorized, ForgeUnavailable
+from coordinator.rules.backoff import MAX_BACKOFF_S, backoff_s
 from coordinator.rules.events import IssueObserved
 from coordinator.rules.fleet import Fleet
-from coordinator.rules.reads import MAX_BACKOFF_S, backoff_s
 from coordinator.rules.sweep_plan import CONCURRENCY, REFRESH_PACE_S, SweepPlan, Visit
 from coordinator.runtime import Actor, ActorDown, CallTimeout, MailboxFull
 
@@ -60,8 +60,8 @@ _Incoming = Look | SaveSweeps | Stirred | Surveyed | SweepEnded | Refresh
 
 
 class Sweeper(Actor):
-    """Needs the router. `repositories` is "heard", "all", or names; a busy repository is swept every
-    `interval_s`, an idle one up to ten times less often."""
+    """Needs the router. `repositories` is "heard", "all", or names; each is swept every `interval_s`,
+    but where there are very many the idle ones less often."""
 
     name = "sweeper"
     snapshot_version = 1
@@ -90,6 +90,7 @@ class Sweeper(Actor):
         self.problem: str | None = None
         self.lost: dict[str, str] = {}
         self.commands = 0
+        self.too_long: dict[int, int] = {}
         self._named: dict[str, int] = {}
         self._forge_at: tuple[datetime, float] | None = None  # its clock, and ours at that moment
         self._survey_at_s = 0.0
@@ -141,6 +142,8 @@ class Sweeper(Actor):
             "repositories": len(self.plan),
             "running": len(self.plan.running),
             "failing": {**self.plan.failing, **self.lost},
+            "stuck": self.plan.stuck(with_refused=watched != "heard") + len(self.lost),
+            "too_long": {self.plan.name_of(each): n for each, n in sorted(self.too_long.items())},
             "problem": self.problem,
             "last_at": None if self._last_at is None else self._last_at.isoformat(),
             "took_s": self._took_s,
@@ -255,7 +258,12 @@ class Sweeper(Actor):
         repo_id = visit.sweep.repo_id
         try:
             swept = await sweep_repository(
-                self._tools(), visit, self._forge_now(), self.now, self.interval_s
+                self._tools(),
+                visit,
+                self._forge_now(),
+                self.now,
+                self.interval_s,
+                self.plan.max_stretch,
             )
             outcome = SweepEnded(repo_id, swept)
         except (ForgeUnavailable, ForgeUnauthorized) as error:
@@ -294,9 +302,13 @@ class Sweeper(Actor):
             self._begun_s = None
 
     def _swept(self, swept: Swept, now: datetime) -> None:
-        if self.plan.done(swept.visit, now, is_unsettled=swept.is_unsettled):
+        problem = swept.problem[:_MAX_WHY_CHARS]
+        if problem and problem != self.plan.failing.get(swept.visit.name):
+            self.log.warning("comments_not_swept", repository=swept.visit.name, why=problem)
+        if self.plan.done(swept.visit, now, is_unsettled=swept.is_unsettled, problem=problem):
             self._save_in(SAVE_FIRST_S if swept.visit.sweep.sweeps == 1 else SAVE_S)
         self.commands += swept.commands
+        self._passed_over(swept)
         if swept.changed or swept.commands:
             self.log.info(
                 "repository_swept",
@@ -304,6 +316,14 @@ class Sweeper(Actor):
                 changed=swept.changed,
                 commands=swept.commands,
             )
+
+    def _passed_over(self, swept: Swept) -> None:
+        """Say once what is too long: the next sweeps may come upon it again. They list only what has
+        changed, so none of them tells that it was shortened, and the number is of this life so far."""
+        visit, repo_id = swept.visit, swept.visit.sweep.repo_id
+        if swept.too_long > self.too_long.get(repo_id, 0):
+            self.too_long[repo_id] = swept.too_long
+            self.log.warning("too_long_to_read", repository=visit.name, items=swept.too_long)
 
     async def _listen(self) -> None:
         """Hear which repositories deliveries tell of: a busy one is swept at the full pace."""

@@ -7,7 +7,7 @@ from coordinator.actors.router.sheet import Sheet
 from coordinator.edges.journal import StoredDelivery
 from coordinator.rules.events import IssueObserved, RepositoryMoved
 from coordinator.rules.ids import DeliveryId, IssueRef, Login
-from coordinator.rules.orders import ReadIssue, RunCommand
+from coordinator.rules.orders import LookAgain, ReadIssue, RunCommand
 from coordinator.rules.routing import KnownIssues
 from tests.actors.forge_stage import BOT, REPO, fake_forge
 from tests.fakes.forge import Forge as FakeForge
@@ -53,11 +53,34 @@ async def test_a_command_is_an_order_of_its_own() -> None:
         new().hint(stored(fake), sheet)
         [_, command] = sheet.opened
         place = (IssueRef(REPO, issue.number), fake.repository(REPO).id, REPO)
-        assert (command.order, command.target) == (RunCommand(*place, comment.id), "scribe")
+        order = RunCommand(*place, comment.id, Login("maria"))
+        assert (command.order, command.target) == (order, "scribe")
         fake.actions.edit_comment(comment, "/coordinator resume", by="maria")
         sheet = Sheet()
         new().hint(stored(fake), sheet)
-        assert len(sheet.opened) == 1
+        assert not any(isinstance(each.order, RunCommand) for each in sheet.opened)
+
+
+async def test_a_comment_that_somebody_changed_may_be_ours() -> None:
+    """Edited or deleted, the scribe is told which it was, each time anew; what we have done ourselves
+    is no news."""
+    async with fake_forge() as fake:
+        issue = fake.open(REPO, "Title")
+        comment = fake.comment(issue, "Ready.", by=BOT)
+        mail = new()
+        mail.own = Login(BOT)
+        place = IssueRef(REPO, issue.number), comment.id, Login("maria")
+        for change in ("edit", "delete"):
+            for by in (BOT, "maria"):
+                fake.actions.edit_comment(comment, f"by {by}", by=by)
+                if change == "delete":
+                    fake.actions.delete_comment(comment, by=by)
+                    fake.data.comments[comment.id] = comment
+                sheet = Sheet()
+                delivery = stored(fake)
+                mail.hint(delivery, sheet)
+                told = [each.order for each in sheet.opened if each.target == "scribe"]
+                assert told == ([] if by == BOT else [LookAgain(*place, str(delivery.seq))])
 
 
 async def test_an_echo_is_left_alone() -> None:

@@ -54,8 +54,8 @@ def remote(number: int, *, body: str = "", updated: int = 5, **fields: object) -
     return RemoteIssue(**{**base, **fields})  # type: ignore[arg-type]
 
 
-def end(number: int, repo_id: int = 41, repo: str = REPO) -> RemoteRef:
-    return RemoteRef(repo_id, repo, number, "open")
+def end(number: int, repo_id: int = 41, repo: str = REPO, *, is_closed: bool = False) -> RemoteRef:
+    return RemoteRef(repo_id, repo, number, "closed" if is_closed else "open")
 
 
 def test_what_was_found_is_news_under_its_delivery() -> None:
@@ -83,6 +83,19 @@ def test_nothing_is_asked_for_twice() -> None:
     on.findings.found(read, Found(remote(1), at(6), Blockers((end(2), end(3)))), on.sheet)
     assert on.opened() == [(ref(3), "blocker")]
     assert on.findings.read_further([IssueRef("no/such~7", 1)], "blocker", on.sheet) == 0
+
+
+def test_a_blocker_shown_in_another_state_is_read() -> None:
+    """What the list of dependencies says of it is news, and nobody may have told; but a blocker that is
+    read for what waits for it asks for no further ones."""
+    on = Desk()
+    for number in (2, 3):
+        on.known.route(facts(number), "opened", None)
+    blockers = Blockers((end(2, is_closed=True), end(3)))
+    on.findings.found(on.asked(1), Found(remote(1), at(6), blockers), on.sheet)
+    assert on.opened() == [(ref(2), "blocker")]
+    on.findings.found(on.asked(4, "blocker"), Found(remote(4), at(6), blockers), on.sheet)
+    assert on.opened() == [(ref(2), "blocker")]
 
 
 def test_names_at_the_other_end_are_learnt_first() -> None:
@@ -173,3 +186,16 @@ def test_a_first_sweep_missed_nothing() -> None:
     assert isinstance(on.sheet.events[0].event, RepositoryMoved)
     assert not on.known.missed
     assert SightedReply(0, 0, 9).changed is False
+
+
+def test_what_is_told_of_an_issue_shows_our_labels_as_they_were_read() -> None:
+    """They are no news by themselves, but the scribe sees what somebody has made of them."""
+    desk = Desk()
+    labels = ("coordinator/ready", "bug", "agent/sonnet-1")
+    desk.findings.found(desk.asked(1), Found(remote(1, labels=labels), at(6)), desk.sheet)
+    [observed] = [draft.event for draft in desk.sheet.events]
+    assert isinstance(observed, IssueObserved)
+    assert observed.our_labels == ("agent/sonnet-1", "coordinator/ready")
+    assert observed.facts.labels == ("bug",)
+    again = desk.findings.found(desk.asked(2), Found(remote(1), at(6)), desk.sheet)
+    assert again.event is None

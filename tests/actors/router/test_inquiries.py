@@ -6,6 +6,7 @@ from coordinator.actors.messages import (
     DescribeReads,
     KnownIssuesOf,
     KnownOf,
+    NamedRepository,
     ReadAgain,
     ReadBlockers,
     ReadsView,
@@ -95,3 +96,51 @@ async def test_blockers_outside_the_sweep_are_read_on_demand(tmp_path: Path) -> 
         await at.quiet()
         assert (await at.facts(far.number, OTHER)).state == "closed"
         assert await ask(at, DescribeReads()) == ReadsView(0, 0, None, ())
+
+
+async def test_pull_requests_that_block_are_read_on_demand(tmp_path: Path) -> None:
+    """No list and no delivery of issues shows that a pull request was merged, so it is asked for, also
+    where it lies in a repository that is swept."""
+    async with fake_forge() as fake, scene(tmp_path, fake) as at:
+        pull = fake.open(REPO, "The fix", is_pull=True)
+        fake.block(fake.open(REPO, "Native", assignees=["coder-bot"]), pull)
+        fake.open(REPO, "Stated", f"Blocked by: #{pull.number}", assignees=["coder-bot"])
+        await at.deliver()
+        at.later()
+        fake.close(pull)
+        at.mail()
+        assert await ask(at, ReadBlockers(frozenset({pull.repo_id}))) == 1
+        await at.quiet()
+        assert (await at.facts(pull.number)).state == "closed"
+
+
+async def test_a_renamed_repository_is_found_by_each_of_its_names(tmp_path: Path) -> None:
+    """In any case; a name never heard of is nobody's."""
+    async with fake_forge() as fake, scene(tmp_path, fake) as at:
+        issue = fake.open(REPO, "Title", assignees=["coder-bot"])
+        await at.deliver()
+        fake.rename(REPO, "Acme/Gizmos")
+        fake.comment(issue, "Hello")
+        await at.deliver()
+        is_it = WatchedRepository(issue.repo_id, REPO, "Acme/Gizmos", is_heard=True, concerns=True)
+        for name in (REPO, "ACME/Widgets", "acme/gizmos"):
+            assert await ask(at, NamedRepository(name)) == is_it
+        assert await ask(at, NamedRepository("acme/other")) is None
+
+
+async def test_a_blocker_that_nobody_shows_is_not_asked_for_all_the_time(tmp_path: Path) -> None:
+    """Neither a number that is not given yet nor a repository that is not there is read again with the
+    next round; once it is seen, it is again like any other."""
+    async with fake_forge() as fake, scene(tmp_path, fake) as at:
+        ours = fake.open(REPO, "Ours", "Blocked by: #2, no/such#1", assignees=["coder-bot"])
+        await at.deliver()
+        spent = fake.server.requests.total()
+        assert await ask(at, ReadBlockers(frozenset({ours.repo_id}))) == 0
+        await at.quiet()
+        assert fake.server.requests.total() == spent
+        at.later()
+        pull = fake.open(REPO, "The fix", is_pull=True)
+        fake.retitle(ours, "Still ours")
+        await at.deliver()
+        assert (await at.facts(pull.number)).state == "open"
+        assert await ask(at, ReadBlockers(frozenset({ours.repo_id}))) == 1

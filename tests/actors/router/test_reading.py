@@ -43,12 +43,19 @@ async def read(
     repo_id: int | None = None,
     token: str = "",
     expects_close: bool = False,
+    max_answer_bytes: int = 1_000_000,
 ) -> Answer:
     known = fake.data.repository(repo)
     place = repo_id if repo_id is not None else (known.id if known is not None else 0)
     order = ReadIssue(IssueRef(repo, number), place, repo, "delivery", "1")
     pace = RetryPace(attempts=1)
-    async with Forge(fake.url, token or fake.token(BOT), trust_env=False, pace=pace) as forge:
+    async with Forge(
+        fake.url,
+        token or fake.token(BOT),
+        trust_env=False,
+        pace=pace,
+        max_answer_bytes=max_answer_bytes,
+    ) as forge:
         return await read_issue(forge, order, expects_close=expects_close, clock=lambda: SENT)
 
 
@@ -184,3 +191,32 @@ async def test_an_issue_is_looked_for_under_the_present_name_before_it_is_gone(
     assert isinstance(answer, Found)
     assert answer.issue.repo_full_name == "acme/renamed"
     assert await read(fake, 99, repo_id=repository.id) == Gone()
+
+
+async def test_an_issue_too_long_to_read_is_not_asked_for_again(fake: FakeForge) -> None:
+    """Its text will be as long the next time, so what its deliveries said must do."""
+    issue = fake.open(REPO, "Long", "A" * 30_000)
+    answer = await read(fake, issue.number, max_answer_bytes=20_000)
+    assert isinstance(answer, Unreadable)
+    assert answer.is_final
+
+
+async def test_long_texts_at_the_other_end_hide_no_issue(fake: FakeForge) -> None:
+    """Blockers are read one by one, and what cannot be read at all counts as open; a close is a close,
+    whatever waits for it."""
+    issue, closed = fake.open(REPO, "Rows are lost"), fake.open(REPO, "Closed")
+    long = [fake.open(REPO, f"Long {number}", "A" * 12_000) for number in range(2)]
+    for each in long:
+        fake.block(issue, each)
+        fake.block(each, closed)
+    fake.close(closed)
+    answer = await read(fake, issue.number, max_answer_bytes=20_000)
+    assert isinstance(answer, Found)
+    assert answer.blockers is not None
+    assert {end.number for end in answer.blockers.refs} == {each.number for each in long}
+    answer = await read(fake, issue.number, max_answer_bytes=10_000)
+    assert isinstance(answer, Found)
+    assert answer.blockers == Blockers((), hidden=1)
+    answer = await read(fake, closed.number, expects_close=True, max_answer_bytes=10_000)
+    assert isinstance(answer, Found)
+    assert (answer.issue.state, answer.blocked) == ("closed", None)

@@ -96,7 +96,7 @@ async def test_the_dump_shows_cursor_and_lag(tmp_path: Path) -> None:
     async with stage(tmp_path, ["router"]) as on:
         [*_, last] = await on.deliver(*on.forge.open("acme/widgets", "T", assignees=["coder-bot"])[1])
         await on.wait_routed(last.seq)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while (state := find(on.tree.dump().as_dict(), "router"))["cursor"] != 2:  # noqa: ASYNC110
                 await trio.sleep(0.005)
         assert state["lag"] == 0

@@ -1,10 +1,14 @@
 """Commands are obeyed once, from people who may write, and nobody else is even answered."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
 
 from coordinator.actors.clocks import utc_now
+from coordinator.actors.scribe import clerk
+from coordinator.actors.scribe.scribe import GRACE_S
 from coordinator.demo.forge import open_forge
 from coordinator.demo.forge.model import Comment
 from coordinator.edges.gitea import Forge
@@ -19,7 +23,7 @@ from coordinator.rules.events import (
     WithdrawalRequested,
 )
 from coordinator.rules.orders import RunCommand
-from tests.actors.scribing import Desk, desk
+from tests.actors.scribing import BRISK, Desk, desk
 from tests.fakes.forge import BOT, REPO, Issue, furnish
 from tests.rules.builders import ended, ref
 
@@ -101,6 +105,15 @@ async def test_what_only_looks_like_a_command_is_none(tmp_path: Path, text: str,
         await at.command(issue, text)
         await at.obeyed()
         assert at.state()["commands"] == {result: 1}
+
+
+async def test_a_comment_too_long_to_be_read_is_no_command(tmp_path: Path) -> None:
+    """It is not asked for again and again."""
+    async with desk(tmp_path, client={"max_answer_bytes": 50_000}) as at:
+        issue = at.issue()
+        await at.command(issue, "/coordinator park " + "x" * 100_000)
+        await at.obeyed()
+        assert at.state()["commands"] == {"not_a_command": 1}
 
 
 async def test_an_edited_comment_is_no_command(tmp_path: Path) -> None:
@@ -334,6 +347,74 @@ async def test_a_name_taken_by_another_repository_leads_to_the_right_one(tmp_pat
             Commit(actor="router", at=utc_now(), opened=(OrderDraft(order, "scribe"),))
         )
         assert (await at.given("park")).ref == ref(1)
+
+
+async def test_a_crowd_without_the_right_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is asked about again for a minute after a no; the memory of it is bounded."""
+    monkeypatch.setattr(clerk, "MAX_DENIED", 1)
+    async with desk(tmp_path) as at:
+        issue = at.issue()
+        await at.ready(issue)
+        await at.quiet()
+        for by in ("stranger", "rita"):
+            before = at.forge.server.requests.total()
+            for _ in range(20):
+                await at.command(issue, "/coordinator retry", by=by)
+            await at.obeyed()
+            assert at.forge.server.requests.total() - before <= 3
+        await at.command(issue, "/coordinator park a while")
+        await at.obeyed()
+        await at.quiet()
+        assert at.state()["commands"] == {"no_permission": 40, "accepted": 1}
+
+
+async def test_a_command_on_an_issue_read_after_it_is_refused_at_once(tmp_path: Path) -> None:
+    """A comment counts as a change of the issue, so what was read since is known: none of ours."""
+    async with desk(tmp_path) as at:
+        issue = at.issue(assignees=["maria"])
+        comment = at.forge.comment(issue, "/coordinator park a while", by="maria")
+        await at.ready(issue)
+        at.forge.server.requests.clear()
+        with trio.fail_after(GRACE_S / 2):
+            await at.order(issue, comment)
+            refused = await at.refused()
+        assert refused.why == "the issue is not assigned to one of our accounts"
+
+
+async def test_what_a_command_leads_to_is_shown_within_a_moment(tmp_path: Path) -> None:
+    """However often the issue was written lately, and however many commands there are."""
+    pace = replace(BRISK, debounce_s=30.0, interval_s=30.0, max_interval_s=60.0)
+    async with desk(tmp_path, pace=pace) as at:
+        issue = at.issue()
+        await at.ready(issue)
+        told = {"park one": "maria: one", "resume": "**Ready**", "park two": "maria: two"}
+        for command, shown in told.items():
+            with trio.fail_after(15.0):
+                await at.command(issue, f"/coordinator {command}")
+                await at.until(lambda: at.sticky(issue))
+                while shown not in at.sticky(issue)[0].body:  # noqa: ASYNC110
+                    await trio.sleep(0.01)
+
+
+async def test_a_command_in_a_repository_renamed_a_moment_ago_is_obeyed(tmp_path: Path) -> None:
+    """The name we know is another repository's by now: the comment is read where it is."""
+    async with desk(tmp_path) as at:
+        issue = at.issue()
+        await at.ready(issue)
+        await at.command(issue, "/coordinator park a while")
+        await at.given("park")
+        repo = at.forge.data.repo_of(issue)
+        at.forge.rename(REPO, "acme/gadgets")
+        at.forge.repository(REPO, collaborators={BOT: "admin", "stranger": "admin"})
+        comment = at.forge.comment(issue, "/coordinator resume", by="maria")
+        order = RunCommand(ref(1), repo.id, REPO, comment.id)
+        await at.on.journal.commit(
+            Commit(actor="router", at=utc_now(), opened=(OrderDraft(order, "scribe"),))
+        )
+        assert (await at.given("resume")).ref == ref(1)
+        assert reactions(comment) == [(BOT, "+1")]
 
 
 class Clumsy(Forge):

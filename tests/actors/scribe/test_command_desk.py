@@ -20,7 +20,12 @@ def test_two_at_once_and_one_of_an_issue() -> None:
     desk = CommandDesk()
     orders = [order(1, 1), order(2, 1), order(3, 2), order(4, 3)]
     assert taken(desk, *orders) == [1, 3]
-    assert desk.in_flight == 2
+    assert desk.shown(orders) == {
+        "commands": {},
+        "commands_open": 4,
+        "commands_in_flight": 2,
+        "commands_last_error": "",
+    }
     assert taken(desk, *orders) == []
     desk.done(1, "accepted")
     assert taken(desk, *orders[1:]) == [2]
@@ -52,6 +57,7 @@ def test_other_orders_are_none_of_its_business() -> None:
     desk = CommandDesk()
     other = StoredOrder(9, "scribe", ParseIssue(ref(9), "t"), at(0), None)
     assert taken(desk, other) == []
+    assert desk.shown([other])["commands_open"] == 0
     assert taken(desk, order(1, 1)) == [1]
     desk.failed(1, "away", 0.0, 0.0)
     assert taken(desk, order(2, 2), order(3, 3), order(4, 4)) == [2, 3]

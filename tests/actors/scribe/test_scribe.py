@@ -5,18 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.demo.forge import open_forge
+from coordinator.actors.clocks import utc_now
+from coordinator.actors.messages import WriteAgain
+from coordinator.demo.forge import Issue, open_forge
 from coordinator.edges.gitea import Forge
 from coordinator.edges.gitea_remote_wire import RemoteComment
+from coordinator.edges.journal import Commit, OrderDraft
+from coordinator.rules import refusals
 from coordinator.rules.comment import MARKER
 from coordinator.rules.events import (
     CommentWritten,
     IssueAssessed,
     IssueDeleted,
     IssueDispatched,
+    IssueObserved,
     LabelsWritten,
 )
-from tests.actors.scribing import BRISK, desk
+from coordinator.rules.ids import Login
+from coordinator.rules.orders import LookAgain
+from tests.actors.scribing import BRISK, Desk, desk
 from tests.fakes.forge import BOT, furnish
 from tests.test_disk_full import fill
 
@@ -150,20 +157,22 @@ async def test_a_crash_between_write_and_record_leads_to_a_look(tmp_path: Path) 
 
 
 async def test_a_restart_writes_nothing_that_stands_there(tmp_path: Path) -> None:
-    """With its snapshot or without it, what was written is remembered."""
+    """After a good end it remembers and does not even look; after another it looks, and that is all."""
     async with open_forge("gitea") as forge:
         token = furnish(forge)
         async with desk(tmp_path, forge=forge, token=token) as at:
             issue = at.issue()
             await at.ready(issue)
             await at.quiet()
+            writes = at.asked("POST", "PATCH", "PUT", "DELETE")
         before = forge.server.requests.total()
         async with desk(tmp_path, forge=forge, token=token) as at:
             await at.quiet()
+            assert forge.server.requests.total() == before
             at.on.tree.kill("scribe")
             await at.observe(issue, labels=("bug",))
             await at.quiet()
-        assert forge.server.requests.total() == before
+            assert at.asked("POST", "PATCH", "PUT", "DELETE") == writes
 
 
 async def test_what_changed_while_it_was_away_is_written_after_the_start(tmp_path: Path) -> None:
@@ -198,8 +207,9 @@ async def test_a_forge_that_is_away_is_waited_for(tmp_path: Path) -> None:
         assert at.state()["failing"] == {}
 
 
-async def test_an_archived_repository_is_given_up_until_there_is_news(tmp_path: Path) -> None:
-    """Nothing is tried again for the same meaning, and the reason is visible."""
+async def test_an_archived_repository_is_given_up_until_somebody_has_mended_it(tmp_path: Path) -> None:
+    """Nothing is tried again for the same meaning, and the reason is visible; who asks for a look after
+    opening it again sees everything written."""
     async with desk(tmp_path) as at:
         issue = at.issue()
         at.forge.archive("acme/widgets")
@@ -211,7 +221,194 @@ async def test_an_archived_repository_is_given_up_until_there_is_news(tmp_path: 
         await at.observe(issue, labels=("bug",))
         await at.quiet()
         assert at.forge.server.requests.total() == before
+        assert (at.sticky(issue), at.state()["given_up_issues"]) == ([], 1)
+        at.forge.repository("acme/widgets").archived = False
+        assert await at.on.tree.ref("scribe").call(WriteAgain()) == 1
+        await at.quiet()
+        assert (len(at.sticky(issue)), at.labels(issue)) == (1, {"coordinator/ready"})
+        assert at.state()["given_up_issues"] == 0
+
+
+async def test_a_right_that_is_given_back_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was refused is tried again after a while, though there is no news and nobody asks."""
+    monkeypatch.setattr(refusals, "RETRY_S", 0.5)
+    async with desk(tmp_path) as at:
+        issue = at.issue()
+        at.forge.repository("acme/widgets").collaborators[BOT] = "read"
+        await at.ready(issue)
+        await at.until(lambda: at.state().get("given_up"))
+        assert at.labels(issue) == set()
+        at.forge.repository("acme/widgets").collaborators[BOT] = "admin"
+        await at.until(lambda: at.labels(issue) == {"coordinator/ready"})
+
+
+async def test_what_is_wanted_no_more_is_not_given_up(tmp_path: Path) -> None:
+    """Refused while the repository could only be read; then the issue is again what stands there."""
+    async with desk(tmp_path) as at:
+        issue = at.issue()
+        await at.ready(issue)
+        await at.quiet()
+        at.forge.archive("acme/widgets")
+        await at.observe(issue, assignees=())
+        await at.until(lambda: at.state().get("given_up"))
+        await at.observe(issue)
+        await at.until(lambda: not at.state().get("given_up"))
+        await at.quiet()
+        assert at.labels(issue) == {"coordinator/ready"}
+
+
+async def changed(at: Desk, issue: Issue, comment_id: int, by: str) -> None:
+    """The router has heard that somebody edited or deleted a comment."""
+    at.ticks += 1
+    order = LookAgain(at.ref(issue), comment_id, Login(by), str(at.ticks))
+    opened = (OrderDraft(order, "scribe"),)
+    await at.on.journal.commit(Commit(actor="router", at=utc_now(), opened=opened))
+
+
+def orders(at: Desk) -> int:
+    """How many wait for the scribe."""
+    return len(at.on.journal.open_orders("scribe"))
+
+
+async def test_what_a_person_makes_of_our_comment_is_put_right(tmp_path: Path) -> None:
+    """Falsified or deleted, it is restored; once a minute, and neither for our own edits nor for the
+    comments of others."""
+    async with desk(tmp_path) as at:
+        issue = at.issue()
+        await at.ready(issue)
+        await at.quiet()
+        [comment] = at.sticky(issue)
+        true, writes = comment.body, at.asked("PATCH", "POST")
+        await changed(at, issue, comment.id, BOT)
+        await changed(at, issue, comment.id + 1, "maria")
+        await at.obeyed()
+        await at.quiet()
+        assert at.asked("PATCH", "POST") == writes
+        at.forge.actions.edit_comment(comment, "**Done**, says mallory", by="mallory")
+        await changed(at, issue, comment.id, "mallory")
+        await at.until(lambda: comment.body == true)
+        await at.obeyed()
+        await at.quiet()
+        at.forge.actions.delete_comment(comment, by="mallory")
+        await changed(at, issue, comment.id, "mallory")
+        await changed(at, issue, comment.id + 1, "mallory")
+        await at.until(lambda: orders(at) == 1)
+        await at.quiet()
         assert at.sticky(issue) == []
+
+
+async def test_whoever_falsifies_our_comment_again_does_not_prevail(tmp_path: Path) -> None:
+    """Each time it is restored, when the last look is long enough ago."""
+    async with desk(tmp_path, pace=replace(BRISK, look_every_s=0.3)) as at:
+        issue = at.issue()
+        await at.ready(issue)
+        await at.quiet()
+        [comment] = at.sticky(issue)
+        true = comment.body
+        for lie in ("**Done**", "**Closed**", "**Done** again"):
+            at.forge.actions.edit_comment(comment, lie, by="mallory")
+            await changed(at, issue, comment.id, "mallory")
+            await at.until(lambda: comment.body == true)
+        await at.obeyed()
+
+
+async def test_a_look_that_a_life_did_not_finish_is_made_by_the_next(tmp_path: Path) -> None:
+    """Killed before the comment was looked at: the order for it is open still."""
+    async with desk(tmp_path) as at:
+        issue = at.issue()
+        await at.ready(issue)
+        await at.quiet()
+        [comment] = at.sticky(issue)
+        true, route = comment.body, "GET /repos/{owner}/{repo}/issues/{index}/comments"
+        looks = at.forge.server.requests[route]
+        at.forge.misbehave("hang", route=route)
+        at.forge.actions.edit_comment(comment, "**Done**, says mallory", by="mallory")
+        await changed(at, issue, comment.id, "mallory")
+        await at.until(lambda: at.forge.server.requests[route] > looks)
+        assert orders(at) == 1
+        at.on.tree.kill("scribe")
+        await at.until(lambda: comment.body == true)
+        await at.obeyed()
+
+
+async def test_an_order_to_look_is_over_when_nothing_is_to_be_written(tmp_path: Path) -> None:
+    """Comments are written no more, or their issue is gone: it waits for nobody."""
+    async with open_forge("gitea") as forge:
+        token = furnish(forge)
+        async with desk(tmp_path, forge=forge, token=token) as at:
+            issue = at.issue()
+            await at.ready(issue)
+            await at.quiet()
+            [comment] = at.sticky(issue)
+        async with desk(tmp_path, forge=forge, token=token, parts=()) as at:
+            await changed(at, issue, comment.id, "mallory")
+            await at.until(lambda: orders(at) == 0)
+
+
+async def test_a_comment_that_a_person_deleted_is_written_again(tmp_path: Path) -> None:
+    """Its labels are not looked at for that."""
+    async with desk(tmp_path) as at:
+        issue = at.issue()
+        await at.ready(issue)
+        await at.quiet()
+        [comment] = at.sticky(issue)
+        at.forge.actions.delete_comment(comment, by="mallory")
+        looks = at.asked("GET /repos/{owner}/{repo}/issues/{index}/labels")
+        await changed(at, issue, comment.id, "mallory")
+        await at.until(lambda: at.sticky(issue))
+        await at.quiet()
+        assert [each.body for each in at.sticky(issue)] == [comment.body]
+        assert at.asked("GET /repos/{owner}/{repo}/issues/{index}/labels") == looks
+
+
+async def test_our_labels_that_a_person_took_off_are_put_on_again(tmp_path: Path) -> None:
+    """A read shows it, by whatever way it came about; a read that shows them costs nothing."""
+    async with desk(tmp_path) as at:
+        issue = at.issue()
+        await at.ready(issue)
+        await at.quiet()
+        at.forge.set_labels(issue, "bug")
+        read = replace(at.facts(issue), read_at=utc_now())
+        observed = IssueObserved(read, "label_updated", our_labels=("coordinator/ready",))
+        before = at.forge.server.requests.total()
+        await at.on.tell("router", observed)
+        await at.quiet()
+        assert at.forge.server.requests.total() == before
+        await at.on.tell("router", replace(observed, our_labels=()))
+        await at.until(lambda: at.labels(issue) == {"bug", "coordinator/ready"})
+
+
+async def test_two_coordinators_with_one_account_agree_on_one_comment(tmp_path: Path) -> None:
+    """Each has seen none and made one: a moment after its first comment each looks once more."""
+    async with desk(tmp_path, pace=replace(BRISK, twin_s=0.5)) as at:
+        issue = at.issue()
+        await at.ready(issue)
+        written = await at.on.wait_for(CommentWritten)
+        at.forge.comment(issue, at.sticky(issue)[0].body, by=BOT)
+        await at.until(lambda: len(at.sticky(issue)) == 1)
+        assert at.sticky(issue)[0].id == written.comment_id
+
+
+async def test_an_issue_whose_comment_breaks_the_forge_holds_up_nobody(tmp_path: Path) -> None:
+    """Its labels are set all the same, and the others of the repository are written as ever."""
+    async with desk(tmp_path) as at:
+        bad, good = at.issue("bad"), at.issue("good")
+        post = "POST /repos/{owner}/{repo}/issues/{index}/comments"
+        await at.ready(good)
+        await at.quiet()
+        at.forge.misbehave("status", route=post, status=500, times=None)
+        await at.ready(bad)
+        await at.until(lambda: at.state().get("failing"))
+        assert list(at.state()["failing"]) == ["acme/widgets#1"]
+        assert at.labels(bad) == {"coordinator/ready"}
+        await at.command(good, "/coordinator park a while")
+        await at.until(lambda: "**Parked**" in at.sticky(good)[0].body)
+        at.forge.server.faults.clear()
+        await at.until(lambda: at.sticky(bad))
+        await at.quiet()
+        assert at.state()["failing"] == {}
 
 
 async def test_without_the_right_to_label_the_comment_is_written_all_the_same(tmp_path: Path) -> None:
@@ -332,17 +529,6 @@ async def test_a_write_that_crashes_twice_is_given_up(tmp_path: Path) -> None:
         reason = "writing it crashed twice: ZeroDivisionError"
         assert at.state()["given_up"]["acme/widgets#1"]["comment"] == reason
         await at.quiet()
-
-
-async def test_a_dispatcher_that_is_away_is_waited_for(tmp_path: Path) -> None:
-    """What it would say is asked for until it says it."""
-    async with desk(tmp_path) as at:
-        issue = at.issue()
-        await at.ready(issue)
-        at.on.tree.suspend("dispatcher")
-        await at.until(lambda: at.state().get("in_flight"))
-        at.on.tree.resume("dispatcher")
-        await at.on.wait_for(CommentWritten)
 
 
 async def test_the_whole_pipeline_speaks_through_it(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from coordinator.actors.clocks import utc_now
 from coordinator.actors.messages import KnownOf, Refresh
 from coordinator.actors.sweeper.survey import NAMES_AT_ONCE
 from coordinator.edges.journal import Delivery
+from coordinator.rules.events import IssueObserved
 from coordinator.rules.ids import DeliveryId
-from tests.actors.sweeping import PATIENCE_S, coordinator
+from tests.actors.sweeping import PATIENCE_S, coordinator, fresh
 from tests.fakes import forge as fakes
 from tests.fakes.forge import BOT, REPO, VirtualClock, furnish
 
@@ -166,3 +167,30 @@ async def test_a_token_that_may_not_say_whose_it_is_will_do(tmp_path: Path) -> N
             await watch.swept()
             assert await watch.known(issue.repo_id) == [1]
             assert watch.state()["problem"] is None
+
+
+@BOTH
+async def test_a_pull_request_that_blocks_is_looked_at_with_each_round(
+    product: str, tmp_path: Path
+) -> None:
+    """No list shows it and no delivery tells: merged, and opened again, it is seen by the next round,
+    whether a dependency or a line of text names it."""
+    async with fresh(tmp_path, product) as watch:
+        [first] = watch.forge.data.issues.values()
+        pull = watch.forge.open(REPO, "The fix", is_pull=True)
+        watch.forge.block(first, pull)
+        named = watch.forge.open(REPO, "Another fix", is_pull=True)
+        watch.forge.open(REPO, "Waits", f"Blocked by: #{named.number}", assignees=["coder-bot"])
+        await watch.refresh()
+        await watch.read()
+        for act, state in ((watch.forge.close, "closed"), (watch.forge.reopen, "open")):
+            for each in (pull, named):
+                act(each)
+            await watch.refresh()
+            await watch.read()
+            seen = {
+                each.event.facts.ref.number: each.event.facts.state
+                for each in await watch.events()
+                if isinstance(each.event, IssueObserved)
+            }
+            assert (seen[pull.number], seen[named.number]) == (state, state)

@@ -185,6 +185,36 @@ async def test_what_changes_while_a_list_is_read_is_found(tmp_path: Path) -> Non
             assert (found.count("closed"), found.count("opened")) == (1, 1)
 
 
+@BOTH
+@pytest.mark.parametrize("doomed", [5, 58])
+async def test_an_issue_that_a_deletion_shifts_is_not_lost(
+    product: Any, doomed: int, tmp_path: Path
+) -> None:
+    """An issue deleted and another one opened between two pages leave the number of issues as it was;
+    all the same each that is there is found."""
+    clock = VirtualClock()
+    async with fakes.open_forge(product, clock=clock) as forge:
+        token = furnish(forge)
+        issues = [forge.open(REPO, f"Number {n}") for n in range(1, 61)]
+        clock.advance(60)
+        is_done = False
+
+        class Beside(Forge):
+            async def issues(self, *given: Any, **options: Any) -> IssuePage:
+                page = await super().issues(*given, **options)
+                nonlocal is_done
+                if not is_done:
+                    is_done = True
+                    forge.delete(issues[doomed - 1])
+                    forge.open(REPO, "Opened meanwhile")
+                return page
+
+        async with coordinator(tmp_path, forge, clock, token, client=Beside) as watch:
+            await watch.swept()
+            known = set(await watch.known(issues[0].repo_id))
+            assert {n for n in range(1, 61) if n != doomed} <= known
+
+
 async def test_since_is_inclusive_and_shows_known_issues_again(tmp_path: Path) -> None:
     """What a list shows again because of the overlap is no news, and asks for nothing."""
     async with fresh(tmp_path) as watch:

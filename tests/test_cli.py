@@ -321,6 +321,15 @@ def test_explain_says_why(canned: Canned, capsys: pytest.CaptureFixture[str]) ->
     assert "\x1b" not in text
 
 
+def test_explain_of_an_issue_that_waits_for_itself(
+    canned: Canned, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A cycle of one is said in words."""
+    canned.answer("/api/v1/issues/acme/widgets/12", BARE_ISSUE | {"cycle": ["acme/widgets#12"]})
+    assert main(["explain", "acme/widgets#12"]) == 0
+    assert "it waits for itself" in capsys.readouterr().out
+
+
 def test_explain_of_an_issue_nobody_works_on(
     canned: Canned, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -450,19 +459,33 @@ def test_ctrl_c_while_waiting_is_silent() -> None:
         with connection:
             assert connection.recv(10)
             asking.send_signal(signal.SIGINT)
-            _, errors = asking.communicate(timeout=30)
+            _, errors = asking.communicate(timeout=60)
     assert (asking.returncode, errors) == (130, "")
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:8000", "http://", "http://[::1", "http://a:99999", "http://a:x", "ftp://a"]
+    "url",
+    [
+        "localhost:8000",
+        "http://",
+        "http://[::1",
+        "http://a:99999",
+        "http://a:x",
+        "ftp://a",
+        "http://me:hunter2@a",
+    ],
 )
 def test_a_url_is_a_url(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """--url that is none is refused with what was expected, also by the health check."""
+    """--url that is none is refused with what was expected, also by the health check; a password in it
+    is not printed."""
     assert main(["state", "--url", url]) == 1
-    assert "expected http://host:port" in capsys.readouterr().err
+    complaint = capsys.readouterr().err
     assert main(["health", "--url", url]) == 1
-    assert "unreachable: " in capsys.readouterr().out
+    report = capsys.readouterr().out
+    assert "expected http(s)://host[:port]" in complaint
+    assert "expected http(s)://host[:port]" in report
+    assert report.startswith("unreachable: ")
+    assert "hunter2" not in complaint + report
 
 
 # backup -----------------------------------------------------------------------------------------
@@ -597,7 +620,7 @@ class Served:
 
     def wait_ended(self) -> tuple[int, str]:
         """Exit code and stderr."""
-        _, errors = self.process.communicate(timeout=30)
+        _, errors = self.process.communicate(timeout=60)
         return self.process.returncode, errors
 
     def stop(self) -> tuple[int, str]:

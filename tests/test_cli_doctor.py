@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import textwrap
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
@@ -23,12 +24,12 @@ from coordinator.cli import main
 from coordinator.cli.doctor import CHECKS, document, examine
 from coordinator.cli.doctor_here import file_system_of, is_remote
 from coordinator.cli.doctor_patient import Check, Patient, Wishes
+from coordinator.cli.doctor_proof import check_delivery
 from coordinator.cli.findings import (
     Finding,
     Tell,
     judge_address,
     judge_clock,
-    judge_coordinator,
     judge_disk,
     judge_echo,
     judge_forge,
@@ -39,12 +40,17 @@ from coordinator.cli.findings import (
     problem,
     shown,
 )
+from coordinator.cli.findings_running import judge_coordinator
 from coordinator.cli.hook_plan import plan_hooks
-from coordinator.cli.ping import Echo, Health, Report
+from coordinator.cli.ping import Echo, ForgeSeen, Health, Report, Sweep
 from coordinator.cli.receiver import allowance
-from coordinator.edges.gitea_remote_wire import RemoteHook
+from coordinator.config import load_settings
+from coordinator.edges.gitea import Forge
+from coordinator.edges.gitea_remote_wire import RemoteComment, RemoteHook
 from coordinator.edges.gitea_rest_wire import info_of
 from coordinator.edges.journal_open import open_connection
+from coordinator.rules.comment import MARKER
+from coordinator.rules.ids import Login
 from tests.fakes.claude_api import error, open_claude_api
 from tests.fakes.coordinators import SECRET, environment, open_coordinator
 from tests.fakes.forge import REPO, VirtualClock, furnish, open_forge
@@ -82,10 +88,11 @@ class Findings(list[Finding]):
 
 
 async def find(environ: dict[str, str], *names: str, **wishes: Any) -> Findings:
-    """The findings of all checks, or of those named."""
+    """The findings of all checks, or of those named; each that is not well has a remedy."""
     found = Findings()
     checks = tuple(check for check in CHECKS if not names or check.name in names)
     await examine(environ, Wishes(**wishes), found.append, checks)
+    assert all(each.remedy for each in found if each.level in ("warning", "problem"))
     return found
 
 
@@ -111,6 +118,22 @@ async def open_place(
 
 def receiver(environ: dict[str, str]) -> str:
     return f"{environ['COORDINATOR_URL']}/webhook/gitea"
+
+
+async def proving(forge: Forge, environ: dict[str, str]) -> Patient:
+    """Ready for the proof by an edit: a webhook of a higher level serves the repository."""
+    here = environ["COORDINATOR_URL"]
+    return Patient(
+        load_settings(environ),
+        environ,
+        Wishes(prove=True, proof_s=0.1),
+        receiver(environ),
+        here,
+        forge,
+        info=await forge.info(),
+        account=await forge.whoami(),
+        hooks={REPO: None},
+    )
 
 
 # all of it --------------------------------------------------------------------------------------
@@ -151,10 +174,94 @@ async def test_without_a_test_delivery_prove_is_offered(tmp_path: Path) -> None:
     async with open_place("gitea", tmp_path) as (fake, environ):
         fake.hook(REPO, receiver(environ), SECRET)
         found = await find(environ)
-        assert "doctor --prove: gives one issue a label" in found.of("delivery", "skipped")
+        told = found.of("delivery", "skipped")
+        assert "this forge sends no test delivery to such a webhook, so the secret there is not" in told
+        assert "give any issue of acme/widgets a label, then mosaic-coordinator doctor --prove" in told
         assert "ALLOWED_HOST_LIST = external,loopback" in found.of("address", "warning")
         proven = await find(environ, prove=True)
-        assert "no issue has a label" in proven.of("delivery", "skipped")
+        assert "a label, then mosaic-coordinator" in proven.of("delivery", "skipped")
+        fake.open(REPO, "Rows are lost", labels=["bug"])
+        told = (await find(environ)).of("delivery", "skipped")
+        assert "doctor --prove --repo acme/widgets: gives acme/widgets#1 its label 'bug'" in told
+
+
+async def test_a_proof_falls_back_to_a_test_delivery(tmp_path: Path) -> None:
+    """--prove never shows less than without: where no issue has a label, a test delivery must do."""
+    async with open_place("forgejo", tmp_path) as (fake, environ):
+        fake.hook(REPO, receiver(environ), SECRET)
+        fake.open(REPO, "Rows are lost")
+        await fake.wait_quiet()
+        found = await find(environ, prove=True)
+        assert "asked acme/widgets for a test delivery: the delivery arrived" in found.of("delivery")
+
+
+async def test_our_own_comment_proves_it_where_nothing_else_does(tmp_path: Path) -> None:
+    """A mark that no reader sees comes to our comment and goes with the next proof; other people's
+    comments are left alone."""
+    async with open_place("gitea", tmp_path) as (fake, environ):
+        issue = fake.open(REPO, "Rows are lost")
+        strange = fake.comment(issue, f"{MARKER}\nmine!", by="maria")
+        ours = fake.comment(issue, f"{MARKER}\n**Ready**\n", by="coordinator-bot")
+        fake.hook(REPO, receiver(environ), SECRET)
+        told = (await find(environ)).of("delivery", "skipped")
+        assert "changes a mark that no reader sees in our comment on acme/widgets#1" in told
+        bodies = []
+        for _ in range(2):
+            found = await find(environ, prove=True)
+            assert "acme/widgets#1: the delivery arrived" in found.of("delivery", "ok")
+            bodies.append(ours.body)
+        mark = "<!-- mosaic-coordinator:proof -->"
+        assert bodies == [f"{MARKER}\n**Ready**\n{mark}", f"{MARKER}\n**Ready**\n"]
+        assert strange.body == f"{MARKER}\nmine!"
+
+
+async def test_a_coordinator_that_writes_beside_the_proof_is_told_of(tmp_path: Path) -> None:
+    """What it writes while its comment is being marked stays, and the doctor says so."""
+    async with open_place("gitea", tmp_path) as (fake, environ):
+        issue = fake.open(REPO, "Rows are lost")
+        ours = fake.comment(issue, f"{MARKER}\n**Ready**\n", by="coordinator-bot")
+
+        class Beside(Forge):
+            async def edit_comment(self, *given: Any, **options: Any) -> RemoteComment:
+                edited = await super().edit_comment(*given, **options)
+                fake.actions.edit_comment(ours, f"{MARKER}\n**Working**\n", by="coordinator-bot")
+                return edited
+
+        async with Beside(fake.url, environ["GITEA_TOKEN"], trust_env=False) as forge:
+            patient = await proving(forge, environ)
+            found = Findings()
+            await check_delivery(patient, found.append)
+        assert "acme/widgets#1 was written to while" in found.of("delivery", "warning")
+        assert ours.body == f"{MARKER}\n**Working**\n"
+
+
+async def test_a_comment_of_nobody_is_not_ours(tmp_path: Path) -> None:
+    """Where our own account is not known, the comment of a deleted one is left as it is."""
+    async with open_place("gitea", tmp_path) as (fake, environ):
+        issue = fake.open(REPO, "Rows are lost")
+        strange = fake.comment(issue, f"{MARKER}\nmine!", by="maria")
+
+        class Ghosts(Forge):
+            async def comments(self, *given: Any, **options: Any) -> tuple[RemoteComment, ...]:
+                found = await super().comments(*given, **options)
+                return tuple(replace(each, author=Login("")) for each in found)
+
+        async with Ghosts(fake.url, environ["GITEA_TOKEN"], trust_env=False) as forge:
+            patient = replace(await proving(forge, environ), account=None)
+            found = Findings()
+            await check_delivery(patient, found.append)
+        assert "give any issue of acme/widgets a label" in found.of("delivery", "skipped")
+        assert strange.body == f"{MARKER}\nmine!"
+
+
+async def test_a_forge_that_may_not_post_here(tmp_path: Path) -> None:
+    """Where ALLOWED_HOST_LIST was never touched nothing arrives, and the lines to add are told."""
+    async with open_place("forgejo", tmp_path, allowed_hosts="external") as (fake, environ):
+        fake.hook(REPO, receiver(environ), SECRET)
+        found = await find(environ, proof_s=0.3)
+        assert found.problems == ["delivery"]
+        assert "mostly ALLOWED_HOST_LIST" in found.of("delivery")
+        assert "ALLOWED_HOST_LIST = external,loopback" in found.of("address", "warning")
 
 
 @DIALECTS
@@ -227,6 +334,10 @@ async def test_the_journal_is_looked_at_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "data" / "journal.sqlite3"
     with closing(open_connection(path)):
         assert "is open in a running coordinator" in (await look()).of("journal", "ok")
+        log = path.with_name("journal.sqlite3-wal")
+        size_kib = (path.stat().st_size + log.stat().st_size) / 1024
+        assert log.stat().st_size > 0
+        assert f"({size_kib:,.0f} KiB)" in (await look()).of("journal", "ok")
     assert "is sound" in (await look()).of("journal", "ok")
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -282,7 +393,7 @@ def test_a_coordinator_that_is_unwell() -> None:
         status="failing",
         version="9.9.9",
         components={"router": "restarting", "web": "running"},
-        degraded=["no-api-token", "parser-rules", "forge-away"],
+        degraded=["no-api-token", "parser-rules", "new-mode"],
         journal_error="disk full",
         dead_letters=2,
     )
@@ -290,9 +401,52 @@ def test_a_coordinator_that_is_unwell() -> None:
     assert [each.level for each in found] == ["problem", *["warning"] * 4]
     assert found[0].seen == "router restarting, disk full"
     told = " ".join(f"{each.what} {each.seen} {each.remedy}" for each in found)
-    for words in ("9.9.9 runs", "set COORDINATOR_API_TOKEN", "forge-away", "2 messages crashed"):
+    for words in ("9.9.9 runs", "set COORDINATOR_API_TOKEN", "new-mode", "2 messages crashed"):
         assert words in told
     assert "parser-rules" not in told
+
+
+@pytest.mark.parametrize(
+    ("mode", "seen", "remedy"),
+    [
+        ("forge-unreachable", "GET /version: 502", "GITEA_URL, a proxy or a firewall differs"),
+        ("reads-failing", "", "`mosaic-coordinator state --actor router` names the repositories"),
+        (
+            "sweep-failing",
+            "GET /user/repos: 401",
+            "`mosaic-coordinator state --actor sweeper` says why",
+        ),
+    ],
+)
+def test_a_coordinator_that_cannot_see_its_forge_is_a_problem(
+    mode: str, seen: str, remedy: str
+) -> None:
+    """Healthy as it is, it does not do what it is there for; each case says what to do."""
+    report = Report(
+        status="ok",
+        version=__version__,
+        degraded=[mode],
+        forge=ForgeSeen(last_error="GET /version: 502"),
+        sweep=Sweep(problem="GET /user/repos: 401"),
+    )
+    well, found = judge_coordinator("http://here", Health(200, report), __version__)
+    assert (well.level, found.level, found.seen) == ("ok", "problem", seen)
+    assert remedy in found.remedy
+
+
+def test_what_a_sweep_cannot_see_is_told() -> None:
+    """Repositories that fail and texts that are too long are counted, with a remedy each."""
+    seen = Sweep(failing=2, too_long=1)
+    report = Report(status="ok", version=__version__, sweep=seen)
+    _, failing, long = judge_coordinator("http://here", Health(200, report), __version__)
+    assert (failing.level, long.level) == ("warning", "warning")
+    assert "2 repositories cannot be searched" in failing.what
+    assert "1 issue or comment was too long" in long.what
+    assert all("state --actor sweeper" in each.remedy for each in (failing, long))
+    one = Report(status="ok", version=__version__, sweep=Sweep(failing=1, too_long=2))
+    _, failing, long = judge_coordinator("http://here", Health(200, one), __version__)
+    assert "1 repository cannot" in failing.what
+    assert "2 issues or comments were too long" in long.what
 
 
 async def test_a_stranger_at_the_coordinators_address(tmp_path: Path) -> None:
@@ -317,6 +471,8 @@ def test_a_public_address_may_be_out_of_reach_from_here() -> None:
     silent = Echo(URL, None, trouble="timeout")
     assert judge_echo(silent, is_public=True).level == "warning"
     assert judge_echo(silent, is_public=False).level == "problem"
+    moved = judge_echo(Echo(URL, 301), is_public=True)
+    assert (moved.level, "without a redirect" in moved.remedy) == ("problem", True)
 
 
 # Claude -----------------------------------------------------------------------------------------
@@ -367,7 +523,6 @@ async def test_a_token_that_is_not_accepted(product: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("scopes", "problems", "words"),
     [
-        (("write:issue", "read:repository"), ["token"], "read:user"),
         (("read:issue", "read:repository", "read:user"), ["scopes"], "write:issue"),
         (("write:issue", "read:user"), ["repositories"], "read:repository"),
     ],
@@ -382,6 +537,34 @@ async def test_a_missing_scope_is_named(
         assert found.problems == problems
         assert f"the token lacks the scope {words}" in found.of(problems[0])
         assert len(fake.data.hooks) == 1
+
+
+@DIALECTS
+async def test_a_token_limited_to_what_is_public(product: str, tmp_path: Path) -> None:
+    """A private repository is out of its sight, and the remedy is another token, not another right."""
+    async with open_place(product, tmp_path, "all", "public-only") as (_, environ):
+        found = await find(environ, "forge", "token", "repositories")
+        assert found.problems == ["repositories"]
+        told = found.of("repositories")
+        assert "token scope is limited to public repos" in told
+        assert "make a token that is not limited to public repositories" in told
+
+
+@DIALECTS
+async def test_the_scope_to_ask_for_the_account_is_no_must(product: str, tmp_path: Path) -> None:
+    """Without read:user all works, with a few reads more."""
+    async with open_place(product, tmp_path, "write:issue", "read:repository") as (_, environ):
+        found = await find(environ, "forge", "token", "repositories", "scopes")
+        assert found.problems == []
+        assert "lacks the scope read:user" in found.of("token", "warning")
+        assert "the token has read:issue, read:repository, write:issue" in found.of("scopes", "ok")
+
+
+async def test_an_account_that_may_do_nothing_is_a_problem(tmp_path: Path) -> None:
+    """A refusal that no scope explains is no matter of a few reads."""
+    async with open_place("gitea", tmp_path) as (fake, environ):
+        fake.misbehave("status", route="GET /user", status=403, times=None)
+        assert "token" in (await find(environ, "forge", "token")).problems
 
 
 async def test_the_scope_to_install_is_no_must(tmp_path: Path) -> None:
@@ -408,6 +591,7 @@ async def test_clocks_that_differ(tmp_path: Path) -> None:
         (0.4, "ok", "within 1 s"),
         (-30.0, "ok", "within 30 s"),
         (-31.0, "warning", "31 s behind"),
+        (2_592_000.0, "warning", "30 days ahead of the forge"),
     ],
 )
 def test_how_far_clocks_may_differ(ahead_s: float | None, level: str, words: str) -> None:
@@ -528,6 +712,7 @@ def hook(number: int = 1, **changed: Any) -> RemoteHook:
         ([hook(active=False)], [], [], False, "problem", "hook 1: it is inactive"),
         ([], [hook(url="https://old/webhook/gitea")], [], False, "problem", "posts to https://old/"),
         ([], [], [("all", "")], True, "warning", "it has sent deliveries"),
+        ([], [], [("all", "")], True, "warning", "else `mosaic-coordinator hook install --repo acme/w"),
         ([], [], [("all", "")], False, "problem", "hook install --repo acme/widgets"),
         ([], [], [("repo", REPO)], False, "problem", "give the token write:repository"),
     ],
@@ -564,6 +749,25 @@ async def test_webhooks_of_any_level_serve(product: str, tmp_path: Path) -> None
         )
         lost = {name: value for name, value in environ.items() if name != "COORDINATOR_PUBLIC_URL"}
         assert "address is not known" in (await find(lost, *look)).of("webhooks", "skipped")
+
+
+@DIALECTS
+async def test_a_webhook_out_of_sight_can_be_proven_too(product: str, tmp_path: Path) -> None:
+    """Of the whole forge's webhook only its deliveries are seen; the finding names the command and the
+    issue, and with it the secret is proven."""
+    async with open_place(product, tmp_path) as (fake, environ):
+        fake.hook(None, receiver(environ), SECRET)
+        fake.open(REPO, "Rows are lost", assignees=["coder-bot"], labels=["bug"])
+        await fake.wait_quiet()
+        told = ""
+        while "it has sent deliveries" not in told:  # the coordinator takes a moment to know the issue
+            found = await find(environ)
+            told = found.of("webhooks", "warning")
+        remedy = "mosaic-coordinator doctor --prove --repo acme/widgets: gives acme/widgets#1 its label"
+        assert remedy in found.of("delivery", "skipped")
+        proven = await find(environ, prove=True)
+        assert "acme/widgets#1 its label 'bug' once more: the del" in proven.of("delivery", "ok")
+        assert proven.problems == []
 
 
 async def test_a_proof_needs_somebody_who_counts(tmp_path: Path) -> None:
@@ -682,6 +886,35 @@ def test_ctrl_c_is_silent(tmp_path: Path) -> None:
         with connection:
             assert connection.recv(10)
             asking.send_signal(signal.SIGINT)
-            told, errors = asking.communicate(timeout=30)
+            told, errors = asking.communicate(timeout=60)
     assert (asking.returncode, errors) == (130, "")
     assert told.startswith("ok       settings")
+
+
+def test_ctrl_c_waits_until_the_program_waits(tmp_path: Path) -> None:
+    """Whatever step it strikes in is done to its end, so that nothing half-done is left to complain."""
+    script = """
+        import signal, sys
+        from coordinator.cli import main
+
+        class Struck:
+            def write(self, text):
+                signal.raise_signal(signal.SIGINT)
+                sys.__stdout__.write(text)
+
+            def flush(self):
+                sys.__stdout__.flush()
+
+        sys.stdout = Struck()
+        sys.exit(main(["doctor"]))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=os.environ | environment(tmp_path) | {"PYTHONPATH": str(Path(__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+    assert done.stdout.startswith("ok       settings")

@@ -16,6 +16,9 @@ from rich.console import Console
 
 from coordinator.cli.show import printable, show_dead_letters, show_issue, show_state
 from coordinator.config import client_token, journal_path, local_url
+from coordinator.edges.connection_trouble import trouble_of
+from coordinator.edges.web_address import web_address
+from coordinator.errors import SettingsError
 from coordinator.rules.ids import IssueRef
 from coordinator.web.shapes import BackupBody, DeadLettersBody, ErrorBody, IssueBody, RefreshBody
 
@@ -69,10 +72,11 @@ class Client:
             )
         except httpx.ConnectError as problem:
             raise Unanswered(
-                f"no coordinator answers at {self._url}; start one, or set COORDINATOR_URL ({problem})"
+                f"no coordinator answers at {self._url} ({trouble_of(problem, self._url)}); start one,"
+                " or set COORDINATOR_URL"
             ) from problem
         except (httpx.HTTPError, httpx.InvalidURL) as problem:
-            reason = str(problem) or type(problem).__name__
+            reason = trouble_of(problem, self._url)
             raise Unanswered(f"{self._url}{path} was not answered: {reason}", status=0) from problem
         if not answer.is_success:
             raise Unanswered(_refusal(answer), status=answer.status_code)
@@ -191,7 +195,7 @@ def _copy_at_rest(journal: Path, target: Path | None, unanswered: Unanswered) ->
             raise Unanswered(f"{target.parent} cannot be made ({problem.strerror})") from problem
     import trio
 
-    trio.run(_copy, journal, target)
+    trio.run(_copy, journal, target, restrict_keyboard_interrupt_to_checkpoints=True)
     return target
 
 
@@ -236,13 +240,9 @@ def _url(given: str | None, environ: Mapping[str, str]) -> str:
     if given is None:
         return local_url(environ)
     try:
-        parts = urlsplit(given)
-        is_sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a broken IPv6 address, or a port that is none
-        is_sound = False
-    if not is_sound:
-        raise Unanswered(f"--url is {given!r}, expected http://host:port")
-    return given
+        return web_address("--url", given)
+    except SettingsError as problem:
+        raise Unanswered(str(problem)) from problem
 
 
 def _is_here(given: str | None, environ: Mapping[str, str]) -> bool:

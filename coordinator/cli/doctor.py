@@ -144,7 +144,8 @@ def run(arguments: argparse.Namespace) -> int:
             sys.stdout.write(shown(finding) + "\n")
             sys.stdout.flush()  # a line as soon as it is known: later checks take their time
 
-    trio.run(examine, os.environ, wishes, tell)
+    # Ctrl-C between the making of a coroutine and its awaiting would leave a complaint on the terminal.
+    trio.run(examine, os.environ, wishes, tell, restrict_keyboard_interrupt_to_checkpoints=True)
     counts = summary(findings)
     if arguments.json:
         sys.stdout.write(document(findings) + "\n")

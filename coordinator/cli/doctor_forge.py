@@ -74,8 +74,14 @@ async def check_clock(patient: Patient, tell: Tell) -> None:
 
 
 async def check_token(patient: Patient, tell: Tell) -> None:
-    patient.account = await _forge(patient).whoami()
-    account = patient.account
+    try:
+        patient.account = account = await _forge(patient).whoami()
+    except ForgeForbidden as refused:
+        if refused.missing_scope != "read:user":
+            raise
+        what = "accepted, but it lacks the scope read:user: whose it is shows with its first comment"
+        tell(warning("token", what, remedy="make a token with it, to spare the forge some reads"))
+        return
     tell(ok("token", f"accepted, of the account {account.login}"))
     if account.login in patient.settings.fleet.logins:
         remedy = "give the coordinator an account of its own: its own assignments are no signal to it"
@@ -232,6 +238,8 @@ async def check_webhooks(patient: Patient, tell: Tell) -> None:
             scope, hook = right[0]
             patient.hooks[repo.full_name] = hook if scope[0] == "repo" else None
         is_heard = repo.full_name.lower() in patient.heard
+        if not right and hidden and is_heard:  # one of a level that we may not see serves it
+            patient.hooks[repo.full_name] = None
         tell(judge_hooks(repo.full_name, plans, near, hidden, is_heard=is_heard))
 
 

@@ -14,7 +14,6 @@ from coordinator.cli.doctor_patient import Patient
 from coordinator.cli.findings import (
     Finding,
     Tell,
-    judge_coordinator,
     judge_disk,
     judge_echo,
     ok,
@@ -22,6 +21,7 @@ from coordinator.cli.findings import (
     skipped,
     warning,
 )
+from coordinator.cli.findings_running import judge_coordinator
 from coordinator.cli.ping import NoCoordinator, ping, read_health
 from coordinator.config import Settings
 from coordinator.edges.journal_migrations import SCHEMA_VERSION, schema_version
@@ -127,7 +127,7 @@ def _look_into(path: Path) -> Finding:
     """Opens the file for reading alone; a coordinator that runs has it locked, as it should."""
     if not path.exists():
         return ok("journal", f"{path} is not there yet; the coordinator makes it")
-    size = f"{path.stat().st_size / 2**10:,.0f} KiB"
+    size = f"{_size_bytes(path) / 2**10:,.0f} KiB"
     try:
         with closing(sqlite3.connect(_read_only(path), uri=True, timeout=_BUSY_S)) as connection:
             trouble = _trouble(connection, path)
@@ -140,6 +140,15 @@ def _look_into(path: Path) -> Finding:
         remedy = "run the version that wrote it, or move it aside and restore a backup"
         return problem("journal", f"{path} cannot be used", seen=trouble, remedy=remedy)
     return ok("journal", f"{path} ({size}) is sound; no coordinator has it open")
+
+
+def _size_bytes(path: Path) -> int:
+    """The file and its write-ahead log, which holds what was not moved into it yet."""
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        return path.stat().st_size + log.stat().st_size
+    except FileNotFoundError:  # no log: nobody has the journal open
+        return path.stat().st_size
 
 
 def _read_only(path: Path) -> str:

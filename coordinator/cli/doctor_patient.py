@@ -38,7 +38,8 @@ class Patient:
     repositories: list[RemoteRepository] = field(default_factory=list)
     # Repositories the running coordinator knows, by their names in lower case.
     heard: frozenset[str] = frozenset()
-    # The right webhook of each repository, by its full name; None where a higher level serves it.
+    # The right webhook of each repository, by its full name; None where a higher level serves it, also
+    # one that this token may not see.
     hooks: dict[str, RemoteHook | None] = field(default_factory=dict)
     has_arrived: bool = False
 

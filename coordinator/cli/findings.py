@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from coordinator.cli.hook_plan import HookPlan, option_of, place_of, shown_url
-from coordinator.cli.ping import Arrival, Echo, Health
+from coordinator.cli.durations import lasting
+from coordinator.cli.hook_plan import HookPlan, option_of, place_of
+from coordinator.cli.ping import Arrival, Echo
 from coordinator.cli.receiver import Allowance, version_of
 from coordinator.edges.gitea_remote_wire import ForgeInfo, HookScope, RemoteHook, RemoteRepository
+from coordinator.edges.web_address import shown_address
 from coordinator.errors import ForgeError, ForgeForbidden
 from coordinator.rules.metadata import one_line
 
@@ -19,7 +21,6 @@ __all__ = [
     "judge_address",
     "judge_arrival",
     "judge_clock",
-    "judge_coordinator",
     "judge_disk",
     "judge_echo",
     "judge_forge",
@@ -47,18 +48,6 @@ _OLDEST = {"gitea": (1, 20, 0), "forgejo": (7, 0, 0)}
 _CHECK_CHARS = 13
 _WIDTH = 100
 _MAX_CHARS = 400
-_WORDS_OF_MODES = {
-    "no-forge-token": (
-        "payloads are trusted, missed webhooks are not found, nothing is written back",
-        "set GITEA_TOKEN and restart the coordinator",
-    ),
-    "no-api-token": (
-        "everything but the webhook and /health answers on loopback only",
-        "set COORDINATOR_API_TOKEN (openssl rand -hex 24) and restart the coordinator",
-    ),
-}
-# Chosen in the settings, or told by another of the modes.
-_QUIET_MODES = {"parser-rules", "payload-trusted", "scribe-idle", "sweeper-idle", "write-back-off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +88,7 @@ def of_error(check: str, error: Exception) -> Finding:
     if isinstance(error, ForgeForbidden) and error.missing_scope:
         what = f"the token lacks the scope {error.missing_scope}"
         return problem(check, what, seen=seen, expected=error.missing_scope, remedy=remedy)
-    return problem(check, seen, remedy=remedy)
+    return problem(check, seen, remedy=remedy or "try again; if it stays, see the log of who said so")
 
 
 # this side --------------------------------------------------------------------------------------
@@ -115,31 +104,6 @@ def judge_disk(free_bytes: int, total_bytes: int, place: str) -> Finding:
             "disk", "little room is left", seen=seen, expected="1 GiB or more", remedy=remedy
         )
     return ok("disk", seen)
-
-
-def judge_coordinator(base: str, health: Health, version: str) -> Iterable[Finding]:
-    """The running coordinator, and what it goes without."""
-    report, check = health.report, "coordinator"
-    if health.http_status == 200:
-        yield ok(check, f"{base} is healthy, version {report.version}")
-    else:
-        unwell = [
-            f"{name} {status}" for name, status in report.components.items() if status != "running"
-        ]
-        seen = one_line(", ".join([*unwell, report.journal_error or ""]).strip(", "), _MAX_CHARS)
-        remedy = "see its log, and `mosaic-coordinator state`"
-        what = f"{base} answers {health.http_status}, {one_line(report.status, 20)}"
-        yield problem(check, what, seen=seen, expected="200 ok", remedy=remedy)
-    if report.version != version:
-        seen, remedy = f"{one_line(report.version, 40)} runs, {version} asks", "restart the coordinator"
-        yield warning(check, "this command is of another version", seen=seen, remedy=remedy)
-    for mode in report.degraded:
-        if mode not in _QUIET_MODES:
-            words, remedy = _WORDS_OF_MODES.get(mode, ("see the README", "see its log"))
-            yield warning(check, f"{one_line(mode, 60)}: {words}", remedy=remedy)
-    if report.dead_letters:
-        what = f"{report.dead_letters} messages crashed their actor twice"
-        yield warning(check, what, remedy="mosaic-coordinator deadletters")
 
 
 # the forge --------------------------------------------------------------------------------------
@@ -161,7 +125,7 @@ def judge_clock(ahead_s: float | None) -> Finding:
     if ahead_s is None:
         remedy = "a proxy before the forge drops the header Date; compare the clocks by hand"
         return warning("clock", "the forge does not tell its time", remedy=remedy)
-    where = f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the forge"
+    where = f"{lasting(abs(ahead_s))} {'ahead of' if ahead_s > 0 else 'behind'} the forge"
     if abs(ahead_s) <= _MAX_SKEW_S:
         return ok("clock", f"within {max(1, round(abs(ahead_s)))} s of the forge's")
     remedy = "synchronise both clocks (NTP): times shown and looks for missed webhooks are off"
@@ -222,12 +186,13 @@ def judge_hooks(
         for hook, why in plan.wrong:
             remedy = f"mosaic-coordinator hook install {option_of(each)}"
             return problem(check, f"{repo}: hook {hook.id}: {why}", remedy=remedy)
-    seen = "; ".join(f"hook {hook.id} posts to {shown_url(hook.url)}" for hook in near)
+    seen = "; ".join(f"hook {hook.id} posts to {shown_address(hook.url)}" for hook in near)
     unread = " and ".join(place_of(each) for each in hidden)
     told = f" (the webhooks of {unread} may not be read with this token)" if unread else ""
     if is_heard and unread:
         what = f"{repo}: no webhook to be seen, but it has sent deliveries{told}"
-        return warning(check, what, seen=seen, remedy="none, if another level has the webhook")
+        remedy = f"nothing to do if another level has it; else `{install}`"
+        return warning(check, what, seen=seen, remedy=remedy)
     if scope in hidden:
         remedy = f"give the token write:repository and its account the repository, then {install}"
         return problem(check, f"{repo}: no webhook to be seen{told}", seen=seen, remedy=remedy)
@@ -245,9 +210,16 @@ def judge_echo(echo: Echo, *, is_public: bool) -> Finding:
         )
         return problem("secret", str(echo), expected="200 ignored", remedy=remedy)
     if echo.status is None and is_public:
-        remedy = "none, if the forge reaches it; else mend COORDINATOR_PUBLIC_URL or the proxy there"
+        remedy = (
+            "nothing to do if the forge reaches it; else mend COORDINATOR_PUBLIC_URL or the proxy there"
+        )
         return warning("secret", f"from here, {echo}", remedy=remedy)
     remedy = "is that the address of a coordinator that runs?"
+    if echo.status is not None and 300 <= echo.status < 400:
+        remedy = (
+            "give COORDINATOR_PUBLIC_URL (or --url) the address that answers without a redirect, then"
+            " `mosaic-coordinator hook install`: a forge follows most redirects with an empty GET"
+        )
     return problem("secret", str(echo), expected="200 ignored", remedy=remedy)
 
 
@@ -272,7 +244,7 @@ def judge_address(host: str, needs: Allowance | None, *, has_arrived: bool) -> F
     """Whether the forge must be told to post to this host; `needs` is None when it has no address."""
     check = "address"
     if needs is None:
-        remedy = "none, if the forge knows the name; else mend COORDINATOR_PUBLIC_URL"
+        remedy = "nothing to do if the forge knows the name; else mend COORDINATOR_PUBLIC_URL"
         return warning(check, f"{host} has no address on this machine", remedy=remedy)
     if has_arrived:
         return ok(check, f"{needs.told_of(host)}; the forge posts there")

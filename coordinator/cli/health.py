@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from coordinator.config import local_url
+from coordinator.edges.web_address import shown_address, web_address
+from coordinator.errors import SettingsError
 
 __all__ = ["check_health"]
 
@@ -21,10 +23,10 @@ def check_health(url: str | None, environ: Mapping[str, str]) -> int:
     """0 and one line when `/health` answers 200, else 1 and one line that says what happened."""
     base = url or local_url(environ)
     try:
-        status, body = _get(base)
-    except (OSError, http.client.HTTPException, ValueError) as problem:  # ValueError: no URL
-        reason = str(problem) or type(problem).__name__
-        sys.stdout.write(f"unreachable: {base}/health ({reason})\n")
+        status, body = _get(web_address("--url", base))
+    except (SettingsError, OSError, http.client.HTTPException, ValueError) as problem:
+        reason = str(problem) or type(problem).__name__  # ValueError: no host name
+        sys.stdout.write(f"unreachable: {shown_address(base)}/health ({reason})\n")
         return 1
     healthy = status == http.client.OK
     sys.stdout.write(f"{'healthy' if healthy else 'unhealthy'}: {status} {_summary(body)}\n")

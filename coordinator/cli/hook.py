@@ -5,7 +5,6 @@ import os
 import sys
 import textwrap
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 import trio
 
@@ -15,8 +14,8 @@ from coordinator.config import Settings, load_settings, local_url
 from coordinator.edges.gitea import Forge
 from coordinator.edges.gitea_failures_wire import RetryPace
 from coordinator.edges.gitea_remote_wire import HookScope
+from coordinator.edges.web_address import web_address
 from coordinator.errors import SettingsError
-from coordinator.web.webhook import WEBHOOK_PATH
 
 __all__ = ["local_url_or_none", "receiver_of", "run"]
 
@@ -46,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
             return await run_hook(arguments.action, errand, forge, _print)
 
     try:
-        return trio.run(at_the_forge)
+        return trio.run(at_the_forge, restrict_keyboard_interrupt_to_checkpoints=True)
     except Refusal as refusal:
         sys.stderr.write(f"mosaic-coordinator: {refusal}\n")
         return 1
@@ -69,16 +68,15 @@ def _errand(arguments: argparse.Namespace, settings: Settings) -> Errand:
 
 
 def _scope(arguments: argparse.Namespace) -> HookScope:
-    if arguments.repo:
+    # An empty name is no wish for the whole forge, but a variable that was not set.
+    if arguments.repo is not None:
         return ("repo", arguments.repo)
-    return ("org", arguments.org) if arguments.org else ("all", "")
+    return ("all", "") if arguments.org is None else ("org", arguments.org)
 
 
 def receiver_of(given: str | None, settings: Settings) -> str | None:
     """Where the forge is to post: what was given, or the public URL with our path; None for neither."""
-    if given is not None:
-        _require_url(given)
-    base = given or settings.public_url
+    base = settings.public_url if given is None else web_address("--url", given)
     return None if base is None else receiver_url(base)
 
 
@@ -88,16 +86,6 @@ def local_url_or_none(environ: Mapping[str, str]) -> str | None:
         return local_url(environ)
     except SettingsError:
         return None
-
-
-def _require_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        is_sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_sound = False
-    if not is_sound or "@" in url:
-        raise SettingsError(f"--url is not usable, expected http(s)://host[:port][{WEBHOOK_PATH}]")
 
 
 def _print(label: str, text: str) -> None:

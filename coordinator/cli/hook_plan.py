@@ -19,14 +19,12 @@ __all__ = [
     "problems_of",
     "receiver_url",
     "shown_events",
-    "shown_url",
 ]
 
 # "issues" stands for the whole family: opened and closed, assigned, labelled, milestoned.
 EVENTS = ("issues", "issue_comment")
 _NEEDED = ("issues", "issue_assign", "issue_label", "issue_milestone", "issue_comment")
 _PORTS = {"http": 80, "https": 443}
-_MAX_URL_CHARS = 200
 
 
 def receiver_url(base: str) -> str:
@@ -119,13 +117,3 @@ def shown_events(hook: RemoteHook) -> str:
     if others:
         words = [*words, f"{others} others"]
     return one_line(", ".join(words), 100) or "no events"
-
-
-def shown_url(url: str) -> str:
-    """The address without user and query, either of which may hold somebody's secret."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "an address that cannot be read"
-    return one_line(f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}", _MAX_URL_CHARS)

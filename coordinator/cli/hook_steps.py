@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import trio
 
+from coordinator.cli.durations import lasting
 from coordinator.cli.hook_plan import (
     EVENTS,
     HookPlan,
@@ -20,12 +21,13 @@ from coordinator.cli.hook_plan import (
     plan_hooks,
     problems_of,
     shown_events,
-    shown_url,
 )
 from coordinator.cli.ping import NoCoordinator, addresses_of, ping, read_health, wait_arrival
 from coordinator.cli.receiver import allowance, sends_test
 from coordinator.edges.gitea import Forge
+from coordinator.edges.gitea_calls_wire import hooks_call
 from coordinator.edges.gitea_remote_wire import ForgeInfo, HookScope, RemoteHook
+from coordinator.edges.web_address import shown_address
 from coordinator.errors import ForgeError, ForgeForbidden, ForgeNotFound, ForgeUnavailable
 from coordinator.web.webhook import WEBHOOK_PATH
 
@@ -107,7 +109,7 @@ class HookCommand:
             self._tell("double", "each event is sent more than once; `hook install` leaves one")
         for hook in hooks:
             if is_near(hook, self._errand.url):
-                self._tell(f"hook {hook.id}", f"posts elsewhere, to {shown_url(hook.url)}")
+                self._tell(f"hook {hook.id}", f"posts elsewhere, to {shown_address(hook.url)}")
         if not plan.ours:
             self._tell("none", f"no webhook posts here; `hook install {option_of(self._errand.scope)}`")
         await self._tell_last_delivery()
@@ -252,8 +254,12 @@ class HookCommand:
         except NoCoordinator as nobody:
             self._tell("last", f"unknown: {nobody}")
             return
-        age_s = report.last_delivery_age_s
-        ago = "no delivery yet" if age_s is None else f"a delivery was stored {age_s:,.0f} s ago"
+        age_s, tests = report.last_delivery_age_s, report.deliveries.get("ignored", 0)
+        if age_s is not None:
+            ago = f"a delivery was stored {lasting(age_s)} ago"
+        else:
+            counted = f" ({tests} test {'delivery' if tests == 1 else 'deliveries'})" if tests else ""
+            ago = f"no issue delivery yet{counted}"
         self._tell("last", f"{ago}; {report.signature_failures} with a wrong signature so far")
 
 
@@ -273,9 +279,10 @@ async def run_hook(action: str, errand: Errand, forge: Forge, tell: Callable[[st
         "remove": command.remove,
     }
     try:
+        hooks_call(errand.scope)  # a name that is none is told before anything else
         info = await forge.info()
         tell("forge", f"{info.product.capitalize()} {info.version}, {place_of(errand.scope)}")
-        tell("target", shown_url(errand.url))
+        tell("target", shown_address(errand.url))
         return await actions[action]()
     except ForgeError as problem:
         raise Refusal(_advised(problem, errand.scope)) from problem

@@ -16,15 +16,18 @@ import httpx
 import trio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from coordinator.edges.connection_trouble import trouble_of
 from coordinator.edges.request_body import send_in_one_piece
 from coordinator.rules.metadata import one_line
 
 __all__ = [
     "Arrival",
     "Echo",
+    "ForgeSeen",
     "Health",
     "NoCoordinator",
     "Report",
+    "Sweep",
     "addresses_of",
     "client_of",
     "ping",
@@ -47,6 +50,21 @@ class _Lenient(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class ForgeSeen(_Lenient):
+    """What the coordinator says of the forge."""
+
+    last_error: str | None = None
+
+
+class Sweep(_Lenient):
+    """`failing`: how many repositories cannot be looked at for missed webhooks; `problem` is why none
+    can, None while there is no such reason. `too_long` issues and comments are not read."""
+
+    failing: int = 0
+    too_long: int = 0
+    problem: str | None = None
+
+
 class Report(_Lenient):
     """What of `/health` is looked at here; what another version leaves out has its default."""
 
@@ -60,6 +78,8 @@ class Report(_Lenient):
     signature_failures: int = 0
     rejected: int = 0
     deliveries: dict[str, int] = {}
+    forge: ForgeSeen | None = None
+    sweep: Sweep | None = None
 
     @property
     def arrived(self) -> int:
@@ -120,7 +140,7 @@ async def ping(url: str, secret: str, *, timeout_s: float = _TIMEOUT_S) -> Echo:
             async with client_of(url) as http:
                 answer = await http.post(url, content=_BODY, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError) as problem:
-        return Echo(url, None, trouble=_reason(problem, timeout_s))
+        return Echo(url, None, trouble=_reason(problem, url, timeout_s))
     try:
         word = _Word.model_validate_json(answer.content).status
     except ValidationError:
@@ -136,7 +156,7 @@ async def read_health(base: str, *, timeout_s: float = _TIMEOUT_S) -> Health:
             async with client_of(url) as http:
                 answer = await http.get(url)
     except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError) as problem:
-        raise NoCoordinator(f"{base} does not answer ({_reason(problem, timeout_s)})") from problem
+        raise NoCoordinator(f"{base} does not answer ({_reason(problem, url, timeout_s)})") from problem
     try:
         return Health(answer.status_code, Report.model_validate_json(answer.content))
     except ValidationError as problem:
@@ -193,7 +213,7 @@ def client_of(url: str) -> httpx.AsyncClient:
     )
 
 
-def _reason(problem: Exception, timeout_s: float) -> str:
+def _reason(problem: Exception, url: str, timeout_s: float) -> str:
     if isinstance(problem, trio.TooSlowError):
         return f"nothing within {timeout_s:g} s"
-    return one_line(str(problem) or type(problem).__name__, _MAX_REASON_CHARS)
+    return one_line(trouble_of(problem, url), _MAX_REASON_CHARS)

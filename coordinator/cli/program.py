@@ -267,7 +267,8 @@ def _add_installing(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     doctor.add_argument(
         "--prove",
         action="store_true",
-        help="also have the forge send a real delivery, by giving an issue a label it has already",
+        help="have the forge send a real delivery also where it sends no test: an issue gets a label it"
+        " has already, or our own comment a mark that no reader sees",
     )
     doctor.add_argument("--url", help="where the forge posts (default: from COORDINATOR_PUBLIC_URL)")
     doctor.add_argument("--json", action="store_true", help="the findings as one JSON object")

@@ -126,7 +126,9 @@ def _issue_facts(issue: IssueBody) -> Iterable[tuple[str, str]]:
     for name, refs in (("waits for", issue.open_blockers), ("unknown", issue.unknown_blockers)):
         if refs:
             yield name, ", ".join(refs)
-    if issue.cycle:
+    if len(issue.cycle) == 1:
+        yield "cycle", "it waits for itself"
+    elif issue.cycle:
         yield "cycle", " → ".join([*issue.cycle, issue.cycle[0]])
     if issue.next_check_at is not None:
         yield "next look", _clock(issue.next_check_at)

@@ -24,6 +24,7 @@ from coordinator.demo.stage import LiveStage, PlainStage, Stage
 from coordinator.demo.story import Pace, fleet_at
 from coordinator.demo.town import QuickClock, Town
 from coordinator.demo.visitor import Visitor
+from coordinator.edges.connection_trouble import trouble_of
 from coordinator.edges.driver_rehearsal import RehearsalDriver
 from coordinator.edges.drivers import Driver
 from coordinator.log import configure_log
@@ -131,7 +132,11 @@ class _Demo:
 
     def _driver(self, spec: AgentSpec) -> Driver:
         return RehearsalDriver(
-            spec, now_s=trio.current_time, started_at=utc_now(), speed=self._pace.speed
+            spec,
+            now_s=trio.current_time,
+            started_at=utc_now(),
+            speed=self._pace.speed,
+            longest_s=2 * self._pace.poll_s,
         )
 
     async def _perform(self, town: Town, running: "Running") -> None:
@@ -144,7 +149,7 @@ class _Demo:
                     await visitor.play()
                 self._judge(await visitor.differences())
         except httpx.TransportError as problem:  # the server stopped, perhaps on a signal
-            self._broken_off = f": {problem or type(problem).__name__}"
+            self._broken_off = f": {trouble_of(problem, running.url)}"
         if self._keep and self._verdict is not None:
             self._stage.say(f"the forge is at {town.forge.url}, for a browser, too")
             self._stage.say(f"still running at {running.url} (log: {self._log_path}) — Ctrl-C ends it")

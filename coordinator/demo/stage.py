@@ -68,7 +68,7 @@ class PlainStage:
         self._began = time.monotonic()
         self._issues: list[IssueSummary] = []
         self._states: dict[str, tuple[str, str]] = {}
-        self._counts: dict[str, tuple[int, int, int]] = {}
+        self._counts: dict[str, tuple[int, int]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -107,17 +107,19 @@ class PlainStage:
             if self._states.get(issue.issue) != now:
                 self._states[issue.issue] = now
                 self._tell(f"    {issue.issue} {issue.state} ({issue.reason}): {issue.evidence}")
-        for run in (run for agent in agents for run in agent.runs):
-            self._watch(run)
+            self._watch(issue)
 
-    def _watch(self, run: RunBody) -> None:
-        now = (run.session, run.compactions, run.rotations)
-        before = self._counts.setdefault(run.run, (1, 0, 0))
-        self._counts[run.run] = now
-        if now[1] > before[1]:
-            self._tell(f"    {run.agent} compacted the context of {run.run}")
-        if now[2] > before[2]:
-            self._tell(f"    {run.agent} handed {run.run} over to session {run.session}")
+    def _watch(self, issue: IssueSummary) -> None:
+        """By the issue and not by its agent: a run may be over before anybody looks again."""
+        if issue.run is None:
+            return
+        compactions, rotations = self._counts.get(issue.run, (0, 0))
+        self._counts[issue.run] = (issue.compactions, issue.rotations)
+        if issue.compactions > compactions:
+            self._tell(f"    {issue.agent} compacted the context of {issue.run}")
+        if issue.rotations > rotations:
+            session = issue.rotations + 1
+            self._tell(f"    {issue.agent} handed {issue.run} over to session {session}")
 
     def say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)

@@ -47,11 +47,11 @@ class Town:
     hooks: dict[str, int] = field(default_factory=dict)
 
     def furnish(self) -> None:
-        """Repositories with people in them: rita may only read."""
+        """Public repositories with people in them: rita may only read."""
         for name in _REPOSITORIES:
             people = dict.fromkeys(_ACCOUNTS, "write")
             access = {**people, BOT: "admin", "rita": "read"}
-            self.forge.repository(name, collaborators=access)  # type: ignore[arg-type]
+            self.forge.repository(name, private=False, collaborators=access)  # type: ignore[arg-type]
         self.token = self.forge.token(BOT)
 
     async def install_hooks(self, url: str, secret: str) -> None:

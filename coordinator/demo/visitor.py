@@ -32,9 +32,10 @@ from coordinator.demo.story import (
 from coordinator.demo.town import Town
 from coordinator.edges.request_body import send_in_one_piece
 from coordinator.rules.ids import IssueRef
+from coordinator.rules.labels import STATE_SCOPE
 from coordinator.web.shapes import AgentsBody, HealthBody, IssueBody, IssuesBody, IssueSummary
 
-__all__ = ["Visitor", "difference"]
+__all__ = ["Visitor", "agree", "difference"]
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -159,10 +160,16 @@ class Visitor:
     # what the coordinator does there --------------------------------------------------------------
 
     async def _show(self, ref: IssueRef, word: str) -> None:
-        """The issue's page once the coordinator's comment says the word."""
-        await self._look_until(lambda: any(word in body for body in self._town.stickies(ref)))
-        lines = plain_lines(self._town.stickies(ref)[0])
-        self._stage.wrote(str(ref), self._town.labels(ref), lines)
+        """The issue's page once the coordinator's comment says the word, and its labels say the same:
+        they are written one after the other."""
+        town = self._town
+
+        def is_written() -> bool:
+            bodies, labels = town.stickies(ref), town.labels(ref)
+            return any(word in body and agree(labels, plain_lines(body)) for body in bodies)
+
+        await self._look_until(is_written)
+        self._stage.wrote(str(ref), town.labels(ref), plain_lines(town.stickies(ref)[0]))
 
     async def _wait_repaired(self, ref: IssueRef, began_s: float) -> None:
         """Until a sweep has found what the webhook should have told."""
@@ -231,6 +238,16 @@ def difference(ref: IssueRef, issue: IssueSummary | None, ending: Ending) -> str
     if ending.rotated and not issue.rotations:
         return f"{ref} was never rotated"
     return None
+
+
+def agree(labels: Sequence[str], lines: Sequence[str]) -> bool:
+    """Whether the labels on an issue say what the first line of its comment says."""
+    state = lines[0].partition(" ")[0].lower() if lines else ""
+    shown = [name.removeprefix(STATE_SCOPE) for name in labels if name.startswith(STATE_SCOPE)]
+    fit = {"blocked": {"blocked", "needs-human"}, "parked": {"parked", "needs-human"}}
+    if state in ("ready", "running", *fit):
+        return len(shown) == 1 and shown[0] in fit.get(state, {state})
+    return not shown
 
 
 def _misshown(ref: IssueRef, stickies: list[str], ending: Ending) -> str | None:

@@ -1,6 +1,5 @@
 """Dependencies are as odd as in the real forges."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -9,10 +8,7 @@ import pytest
 from tests.fakes.forge import (
     REPO,
     Forge,
-    Product,
     VirtualClock,
-    furnish,
-    open_forge,
     rest_client,
 )
 
@@ -21,28 +17,11 @@ both = pytest.mark.parametrize("product", ["gitea", "forgejo"])
 
 
 @pytest.fixture
-def product() -> Product:
-    return "gitea"
-
-
-@pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock()
-
-
-@pytest.fixture
-async def forge(product: Product, clock: VirtualClock) -> AsyncIterator[Forge]:
-    async with open_forge(product, clock=clock) as forge:
-        yield forge
-
-
-@pytest.fixture
-async def http(forge: Forge) -> AsyncIterator[httpx.AsyncClient]:
+async def http(http: httpx.AsyncClient, forge: Forge) -> httpx.AsyncClient:
     """The bot, in a repository with three issues."""
-    async with rest_client(forge, furnish(forge)) as http:
-        for title in ("one", "two", "three"):
-            forge.open(REPO, title)
-        yield http
+    for title in ("one", "two", "three"):
+        forge.open(REPO, title)
+    return http
 
 
 async def add(

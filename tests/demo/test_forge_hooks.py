@@ -1,33 +1,15 @@
 """Hooks over REST forget, hide and default as in the real forges."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.fakes.forge import REPO, Forge, Product, furnish, open_forge, rest_client
+from tests.fakes.forge import REPO, Forge, rest_client
 
 HOOKS = f"/repos/{REPO}/hooks"
 ISSUE_FAMILY = ["issues", "issue_assign", "issue_label", "issue_milestone", "issue_comment"]
 both = pytest.mark.parametrize("product", ["gitea", "forgejo"])
-
-
-@pytest.fixture
-def product() -> Product:
-    return "gitea"
-
-
-@pytest.fixture
-async def forge(product: Product) -> AsyncIterator[Forge]:
-    async with open_forge(product) as forge:
-        yield forge
-
-
-@pytest.fixture
-async def http(forge: Forge) -> AsyncIterator[httpx.AsyncClient]:
-    async with rest_client(forge, furnish(forge)) as http:
-        yield http
 
 
 def wanted(**more: Any) -> dict[str, Any]:

@@ -50,5 +50,25 @@ async def test_pages_show_issues_and_escape_what_people_wrote() -> None:
         assert f"depends on {REPO}#1" in (await http.get(f"/{REPO}/issues/2")).text
         assert "#2 Other" in (await http.get(f"/{REPO}/issues")).text
         assert REPO in (await http.get("/")).text
-        for path in (f"/{REPO}/issues/9", "/acme/nothing/issues", "/somewhere"):
+        missing = (f"/{REPO}/issues/9", "/acme/nothing/issues", "/somewhere", "/a/b/settings/hooks")
+        for path in missing:
             assert (await http.get(path)).status_code == 404
+
+
+async def test_a_page_shows_what_became_of_the_deliveries() -> None:
+    """The ten newest of the repository, with the reason of those that failed."""
+    async with (
+        open_forge(allowed_hosts="external") as forge,
+        httpx.AsyncClient(base_url=forge.url, trust_env=False) as http,
+    ):
+        furnish(forge)
+        forge.repository("acme/other")
+        assert "none yet" in (await http.get(f"/{REPO}/settings/hooks")).text
+        hook = forge.hook(None, "http://127.0.0.1:1/in", "example-secret-not-real")
+        forge.open("acme/other", "elsewhere")
+        for _ in range(12):
+            forge.open(REPO, "t")
+        await forge.wait_quiet()
+        page = (await http.get(f"/{REPO}/settings/hooks")).text
+        assert page.count(f"hook {hook.id}: issues opened: failed") == 10
+        assert "deny &#x27;127.0.0.1(127.0.0.1)&#x27;" in page

@@ -1,6 +1,5 @@
 """The forge's REST interface has every trap of the real ones."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -12,7 +11,6 @@ from tests.fakes.forge import (
     GITEA,
     REPO,
     Forge,
-    Product,
     VirtualClock,
     furnish,
     open_forge,
@@ -21,29 +19,6 @@ from tests.fakes.forge import (
 
 ISSUES = f"/repos/{REPO}/issues"
 both = pytest.mark.parametrize("product", ["gitea", "forgejo"])
-
-
-@pytest.fixture
-def product() -> Product:
-    return "gitea"
-
-
-@pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock()
-
-
-@pytest.fixture
-async def forge(product: Product, clock: VirtualClock) -> AsyncIterator[Forge]:
-    async with open_forge(product, clock=clock) as forge:
-        yield forge
-
-
-@pytest.fixture
-async def http(forge: Forge) -> AsyncIterator[httpx.AsyncClient]:
-    """The bot, who may everything."""
-    async with rest_client(forge, furnish(forge)) as http:
-        yield http
 
 
 async def remove(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> httpx.Response:
@@ -73,6 +48,24 @@ async def test_tokens_are_known_and_scoped(forge: Forge, http: httpx.AsyncClient
         assert (await bare.get(f"/repos/{REPO}", headers=reader)).status_code == 403
         some = {"Authorization": f"token {forge.token(BOT, 'read:repository')}"}
         assert (await bare.get("/user/repos", headers=some)).status_code == 403
+
+
+@both
+async def test_a_token_may_be_limited_to_what_is_public(forge: Forge, http: httpx.AsyncClient) -> None:
+    """`public-only` hides private repositories from lists, and refuses them by 403, not 404."""
+    forge.repository("acme/open", private=False, collaborators={BOT: "write"})
+    async with rest_client(forge, forge.token(BOT, "all", "public-only")) as limited:
+        told = [await limited.get(f"/repos/{REPO}"), await limited.get(f"{ISSUES}")]
+        told.append(await limited.get(f"/repos/{REPO}/hooks"))
+        assert [answer.status_code for answer in told] == [403] * 3
+        words = [answer.json()["message"].rpartition(" ")[2] for answer in told]
+        assert words == ["repos", "issues", "repos"]
+        assert told[0].json()["message"].startswith("token scope is limited to public")
+        assert (await limited.get("/repos/acme/open")).status_code == 200
+        listed = (await limited.get("/user/repos")).json()
+        assert [repo["full_name"] for repo in listed] == ["acme/open"]
+        assert (await limited.get("/repos/nobody/nothing")).status_code == 404
+    assert (await http.get(f"/repos/{REPO}")).status_code == 200
 
 
 async def test_the_version_is_public_and_the_limits_are_told(http: httpx.AsyncClient) -> None:
@@ -199,6 +192,19 @@ async def test_an_unknown_label_filters_nothing(forge: Forge, http: httpx.AsyncC
     assert await titles("a,b") == ["both"]
     assert await titles("nothing") == ["both", "one"]
     assert await titles("a,nothing") == ["both", "one"]
+
+
+async def test_the_search_over_all_repositories_takes_any_of_the_labels(
+    forge: Forge, http: httpx.AsyncClient
+) -> None:
+    """One label is enough there, where a repository's own list wants all of them."""
+    for labels in (["a"], ["b"], ["a", "b"], []):
+        forge.open(REPO, "t", labels=labels)
+    wanted = {"labels": "a,b"}
+    listed = (await http.get(ISSUES, params=wanted)).json()
+    found = (await http.get("/repos/issues/search", params=wanted)).json()
+    assert [issue["number"] for issue in listed] == [3]
+    assert sorted(issue["number"] for issue in found) == [1, 2, 3]
 
 
 async def test_since_is_inclusive_and_in_whole_seconds(
@@ -445,6 +451,38 @@ async def test_reactions(forge: Forge, http: httpx.AsyncClient) -> None:
         assert [each["content"] for each in (await http.get(path)).json()] == ["eyes"]
 
 
+@both
+async def test_a_locked_issue_takes_comments_of_writers_alone(
+    forge: Forge, clock: VirtualClock, product: str
+) -> None:
+    """Locking tells nobody and bumps `updated_at`; who may only read is refused a comment and a
+    reaction, and may still edit what he wrote; only Gitea can be asked to lock."""
+    furnish(forge)
+    issue = forge.open(REPO, "t")
+    own = forge.comment(issue, "mine", by="rita")
+    clock.advance(5)
+    async with (
+        rest_client(forge, forge.token("rita")) as reader,
+        rest_client(forge, forge.token("maria")) as writer,
+    ):
+        locked = await writer.put(f"{ISSUES}/1/lock", json={})
+        assert locked.status_code == (204 if product == "gitea" else 404)
+        forge.lock(issue)
+        shown = (await reader.get(f"{ISSUES}/1")).json()
+        assert (shown["is_locked"], shown["updated_at"]) == (True, "2026-07-14T10:00:05Z")
+        refused = await reader.post(f"{ISSUES}/1/comments", json={"body": "no"})
+        assert (refused.status_code, "locked issue" in refused.json()["message"]) == (403, True)
+        comment = f"{ISSUES}/comments/{own.id}"
+        reacted = await reader.post(f"{comment}/reactions", json={"content": "eyes"})
+        assert reacted.status_code == 403
+        assert (await reader.patch(comment, json={"body": "more"})).status_code == 200
+        assert (await writer.post(f"{ISSUES}/1/comments", json={"body": "b"})).status_code == 201
+        forge.unlock(issue)
+        assert (await reader.post(f"{ISSUES}/1/comments", json={"body": "c"})).status_code == 201
+    assert forge.deliveries == []
+
+
+@both
 # repositories -----------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coordinator.demo.payloads import ForgeWorld, Product, SignedDelivery, WorldIssue, sign
-from coordinator.edges.gitea_wire import Ignored, IssueDelivery, facts_of, parse_delivery, verify
+from coordinator.edges.gitea_wire import Ignored, IssueDelivery, facts_of_issue, parse_delivery, verify
 from coordinator.rules.ids import IssueRef
 
 PAYLOADS = Path(__file__).parent.parent / "payloads"
@@ -91,18 +91,18 @@ def test_every_change_is_read_as_it_was_meant(product: Product) -> None:
     """Each delivery verifies and says the state of the issue at its moment."""
     _, _, said = story(product)
     seen = {name: read(delivery) for name, delivery in said.items()}
-    assert seen["opened"].assignees == ()
-    assert seen["assigned"].assignees == ("coder-bot",)
+    assert seen["opened"].issue.assignees == ()
+    assert seen["assigned"].issue.assignees == ("coder-bot",)
     assert seen["commented"].has_comment
-    assert seen["closed"].state == "closed"
+    assert seen["closed"].issue.state == "closed"
     assert seen["closed"].commit_id == "3f1c9a5d"
-    assert seen["closed"].closed_at == seen["closed"].updated_at
-    assert (seen["reopened"].state, seen["reopened"].closed_at) == ("open", None)
-    assert facts_of(seen["edited"])[0].blocked_by == (IssueRef("acme/widgets", 2),)
-    assert seen["retitled"].title == "Parser"
-    assert (seen["milestoned"].milestone, seen["demilestoned"].milestone) == ("v2", None)
-    assert seen["label_cleared"].labels == ()
-    assert seen["unassigned"].assignees == ()
+    assert seen["closed"].issue.closed_at == seen["closed"].issue.updated_at
+    assert (seen["reopened"].issue.state, seen["reopened"].issue.closed_at) == ("open", None)
+    assert facts_of_issue(seen["edited"].issue)[0].blocked_by == (IssueRef("acme/widgets", 2),)
+    assert seen["retitled"].issue.title == "Parser"
+    assert (seen["milestoned"].issue.milestone, seen["demilestoned"].issue.milestone) == ("v2", None)
+    assert seen["label_cleared"].issue.labels == ()
+    assert seen["unassigned"].issue.assignees == ()
     others = {"commented": "comment_created", "edited": "edited", "retitled": "edited"}
     assert {name: each.action for name, each in seen.items()} == {
         name: others.get(name, name) for name in said
@@ -115,7 +115,7 @@ def test_assigned_comes_before_opened(product: Product) -> None:
     world = ForgeWorld(product, SECRET)
     _, said = world.open("acme/widgets", "t", assignees=["one", "two"])
     seen = [read(delivery) for delivery in said]
-    assert [(each.action, each.assignees) for each in seen] == [
+    assert [(each.action, each.issue.assignees) for each in seen] == [
         ("assigned", ("one",)),
         ("assigned", ("one", "two")),
         ("opened", ("one", "two")),

@@ -1,6 +1,5 @@
 """The demo itself, for real: server, journal, deliveries over HTTP, agents, summary."""
 
-import logging
 import os
 import signal
 import socket
@@ -8,24 +7,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import structlog
 
 from coordinator.demo.run import run_demo
 
-
-@pytest.fixture(autouse=True)
-def _undo_log_setup() -> Iterator[None]:
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    yield
-    structlog.reset_defaults()
-    root.setLevel(level)
-    root.handlers[:] = handlers
+pytestmark = pytest.mark.usefixtures("own_log_setup")
 
 
 def test_the_story_ends_as_it_must(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +50,7 @@ def test_keep_stays_until_a_signal(tmp_path: Path) -> None:
     page = httpx.get(f"{forge_url}/acme/gadgets/issues/2")
     assert (page.status_code, "Cycle: #1" in page.text) == (200, True)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     assert list(tmp_path.glob("mosaic-demo-*")) == []
 
@@ -80,7 +69,7 @@ def test_an_interrupted_story_is_no_success() -> None:
         if "a hard one for the pool" in line:
             break
     process.send_signal(signal.SIGINT)
-    rest, errors = process.communicate(timeout=30)
+    rest, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (1, "")
     assert "interrupted before the end" in rest
 
@@ -99,7 +88,7 @@ def test_the_bare_image_shows_the_demo_and_stops_cleanly(tmp_path: Path) -> None
         wait_healthy(url)
         assert httpx.get(f"{url}/api/v1/issues").status_code == 401
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def free_port() -> int:
@@ -108,7 +97,7 @@ def free_port() -> int:
 
 
 def wait_healthy(url: str) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         try:
             if httpx.get(f"{url}/health").status_code == 200:

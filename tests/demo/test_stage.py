@@ -106,9 +106,14 @@ def perform(stage: Stage) -> None:
         stage.wrote("acme/widgets#1", ["coordinator/ready"], ["Ready · at last"])
         stage.wrote("acme/widgets#2", [], [])
         stage.repaired("found by the sweep")
-        stage.show([issue()], [agent(), agent(agent="idler", runs=[], status="idle")], health())
-        stage.show([issue()], [agent(compactions=1)], health())
-        stage.show([issue(state="done", reason="completed")], [agent(rotations=1, fill=None)], health())
+        stage.show(
+            [issue(compactions=0, rotations=0)],
+            [agent(), agent(agent="idler", runs=[], status="idle")],
+            health(),
+        )
+        stage.show([issue(compactions=1, rotations=0)], [agent(compactions=1)], health())
+        ended = issue(state="done", reason="completed", compactions=1, rotations=1)
+        stage.show([ended], [agent(fill=None)], health())
         stage.summary([])
 
 

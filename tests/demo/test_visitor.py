@@ -3,7 +3,7 @@
 import pytest
 
 from coordinator.demo.story import Ending
-from coordinator.demo.visitor import difference
+from coordinator.demo.visitor import agree, difference
 from coordinator.rules.ids import IssueRef
 from tests.demo.test_stage import issue
 
@@ -32,3 +32,21 @@ def test_an_issue_must_have_been_looked_after() -> None:
     assert difference(REF, plain, compacted) == "acme/widgets#1 was never compacted"
     assert difference(REF, plain, rotated) == "acme/widgets#1 was never rotated"
     assert difference(REF, None, compacted) == "acme/widgets#1 is not known"
+
+
+@pytest.mark.parametrize(
+    ("labels", "line", "fits"),
+    [
+        (["agent/opus-1", "coordinator/running"], "Running · opus-1 works on it", True),
+        (["coordinator/needs-human"], "Running · opus-1 works on it", False),
+        ([], "Blocked · waits for #2", False),
+        (["coordinator/blocked"], "Blocked · waits for #2", True),
+        (["coordinator/needs-human"], "Blocked · in a cycle", True),
+        (["coordinator/needs-human"], "Parked · too large", True),
+        (["bug"], "Done · completed", True),
+        (["coordinator/running"], "Done · completed", False),
+    ],
+)
+def test_labels_and_comment_must_say_the_same(labels: list[str], line: str, fits: bool) -> None:
+    """They are written one after the other; a page between the two is not shown."""
+    assert agree(labels, [line]) is fits

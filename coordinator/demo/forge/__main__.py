@@ -6,6 +6,7 @@ import sys
 
 import trio
 
+from coordinator.demo.forge.allow_list import EVERYTHING
 from coordinator.demo.forge.dialect import DIALECTS
 from coordinator.demo.forge.forge import Forge, open_forge
 from coordinator.demo.forge.model import Access
@@ -24,6 +25,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=3000)
     parser.add_argument("--hook", metavar="URL", help="send deliveries there")
     parser.add_argument("--secret", default="", help="and sign them with this")
+    parser.add_argument(
+        "--allowed-host-list",
+        metavar="LIST",
+        default=EVERYTHING,
+        help="as ALLOWED_HOST_LIST in app.ini, whose default is external (here: %(default)s)",
+    )
     trio.run(_serve, parser.parse_args(arguments))
 
 
@@ -36,7 +43,12 @@ def furnish(forge: Forge) -> str:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    place = open_forge(options.product, host=options.host, port=options.port)
+    place = open_forge(
+        options.product,
+        host=options.host,
+        port=options.port,
+        allowed_hosts=options.allowed_host_list,
+    )
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as stops:
         async with place as forge:
             token = furnish(forge)

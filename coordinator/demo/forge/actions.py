@@ -54,6 +54,11 @@ class Actions:
     dialect: Dialect
     say: Callable[[Announcement], None] = field(default=lambda _announcement: None)
 
+    def lock(self, issue: Issue, *, is_locked: bool) -> None:
+        """Nobody is told, but it shows in `updated_at`."""
+        issue.is_locked = is_locked
+        self._touch(issue)
+
     # the issue itself ---------------------------------------------------------------------------
 
     def open(

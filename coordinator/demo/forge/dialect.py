@@ -38,6 +38,12 @@ class Dialect:
     has_projects: bool
     # The test delivery is only sent to hooks that subscribed to pushes (mended by #38455).
     tests_only_push: bool
+    # PUT and DELETE …/issues/{n}/lock (since 1.24, #34165); people lock in the browser anywhere.
+    has_lock_api: bool
+    # Where ALLOWED_HOST_LIST stands in the settings.
+    allow_list_key: str
+    # Shared and reserved networks count as external (until 1.26.3, #38039).
+    reserved_is_external: bool
 
 
 GITEA = Dialect(
@@ -53,6 +59,9 @@ GITEA = Dialect(
     counts_dependencies=True,
     has_projects=True,
     tests_only_push=True,
+    has_lock_api=True,
+    allow_list_key="security.ALLOWED_HOST_LIST",
+    reserved_is_external=False,
 )
 GITEA_1_26 = Dialect(
     product="gitea",
@@ -67,6 +76,9 @@ GITEA_1_26 = Dialect(
     counts_dependencies=True,
     has_projects=False,
     tests_only_push=True,
+    has_lock_api=True,
+    allow_list_key="webhook.ALLOWED_HOST_LIST",
+    reserved_is_external=True,
 )
 FORGEJO = Dialect(
     product="forgejo",
@@ -81,5 +93,8 @@ FORGEJO = Dialect(
     counts_dependencies=False,
     has_projects=False,
     tests_only_push=False,
+    has_lock_api=False,
+    allow_list_key="webhook.ALLOWED_HOST_LIST",
+    reserved_is_external=True,
 )
 DIALECTS: dict[Product, Dialect] = {"gitea": GITEA, "forgejo": FORGEJO}

@@ -8,6 +8,7 @@ import trio
 
 from coordinator.actors.clocks import utc_now
 from coordinator.demo.forge.actions import Actions
+from coordinator.demo.forge.allow_list import EVERYTHING
 from coordinator.demo.forge.data import ForgeData
 from coordinator.demo.forge.dialect import DIALECTS, Dialect, Product
 from coordinator.demo.forge.faults import AnswerFault, Mishap
@@ -60,12 +61,15 @@ class Forge:
         workers: int,
         timeout_s: float,
         ids_from: int,
+        allowed_hosts: str = EVERYTHING,
     ) -> None:
         self.dialect = dialect
         self.data = ForgeData(clock, zone, ids_from)
         shapes = Shapes(self.data, dialect, server.url)
         letters = Letters(shapes, ids_from + 1)
-        self.postman = Postman(self.data, letters, workers=workers, timeout_s=timeout_s)
+        self.postman = Postman(
+            self.data, letters, allowed_hosts=allowed_hosts, workers=workers, timeout_s=timeout_s
+        )
         self.actions = Actions(self.data, dialect, self.postman.announce)
         self.rest = Rest(self.actions, shapes, self.postman, _ROUTES)
         self.server = server
@@ -209,6 +213,13 @@ class Forge:
     def comment(self, issue: Issue, text: str, *, by: str = "maria") -> Comment:
         return self.actions.comment(issue, text, by=by)
 
+    def lock(self, issue: Issue) -> None:
+        """From now on only those comment who may write."""
+        self.actions.lock(issue, is_locked=True)
+
+    def unlock(self, issue: Issue) -> None:
+        self.actions.lock(issue, is_locked=False)
+
     def block(self, blocked: Issue, blocker: Issue) -> None:
         self.actions.block(blocked, blocker)
 
@@ -277,8 +288,10 @@ async def open_forge(
     workers: int = 1,
     timeout_s: float = TIMEOUT_S,
     ids_from: int = 0,
+    allowed_hosts: str = EVERYTHING,
 ) -> AsyncIterator[Forge]:
-    """A forge that answers at its `url` until the block ends.
+    """A forge that answers at its `url` until the block ends; `allowed_hosts` as ALLOWED_HOST_LIST has
+    it, "external" where an administrator set nothing.
 
     Several that send to one coordinator need an `ids_from` each, far apart: a coordinator knows a
     repository by its id.
@@ -293,6 +306,7 @@ async def open_forge(
         workers=workers,
         timeout_s=timeout_s,
         ids_from=ids_from,
+        allowed_hosts=allowed_hosts,
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(forge.run)

@@ -111,6 +111,7 @@ class Issue:
     created_at: datetime
     updated_at: datetime
     is_pull: bool = False
+    is_locked: bool = False
     closed_at: datetime | None = None
     assignees: list[str] = field(default_factory=list)
     label_ids: list[int] = field(default_factory=list)

@@ -1,17 +1,23 @@
-"""The pages people see in a browser: the issues of a repository, and one issue with its comments.
+"""The pages people see in a browser: the issues of a repository, one issue with its comments, and what
+became of the deliveries of its webhooks, which no product tells over its interface.
 
 As little HTML as shows it. All text is somebody's, so all of it is escaped, and no page loads anything.
 """
 
 import re
+from collections.abc import Sequence
 from html import escape
 
 from coordinator.demo.forge.data import ForgeData
 from coordinator.demo.forge.model import Comment, Issue, Repository
 from coordinator.demo.forge.plain_text import plain_lines
+from coordinator.demo.forge.postman import Posted
 
 __all__ = ["page_at"]
 
+_HISTORY = re.compile(r"/(?P<repo>[^/]+/[^/]+)/settings/hooks/?")
+# As many as the products show on a page.
+_DELIVERIES = 10
 _PATH = re.compile(r"/(?P<repo>[^/]+/[^/]+)/(?:issues|pulls)(?:/(?P<number>[0-9]{1,9}))?/?")
 _STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:50em;margin:2em auto;padding:0 1em}"
@@ -21,10 +27,14 @@ _STYLE = (
 )
 
 
-def page_at(data: ForgeData, path: str) -> str | None:
-    """The page at this path of the forge; None when there is none."""
+def page_at(data: ForgeData, path: str, history: Sequence[Posted] = ()) -> str | None:
+    """The page at this path of the forge; None when there is none. `history`: all deliveries so far."""
     if path == "/":
         return _page("All repositories", "".join(map(_row_of_repo, data.repos.values())))
+    settings = _HISTORY.fullmatch(path)
+    if settings is not None:
+        place = data.repository(settings["repo"])
+        return None if place is None else _history(place, history)
     match = _PATH.fullmatch(path)
     repo = None if match is None else data.repository(match["repo"])
     if match is None or repo is None:
@@ -42,6 +52,17 @@ def _list(data: ForgeData, repo: Repository) -> str:
         for issue in data.issues_of(repo)
     )
     return _page(repo.full_name, rows)
+
+
+def _history(repo: Repository, history: Sequence[Posted]) -> str:
+    """The newest first."""
+    own = [each for each in history if each.letter.repo.lower() == repo.full_name.lower()]
+    rows = "".join(
+        f"<p>hook {each.hook_id}: {escape(each.letter.event_type)} {escape(each.letter.action)}:"
+        f" {each.outcome} {each.status or ''} {escape(each.error)}</p>"
+        for each in own[: -_DELIVERIES - 1 : -1]
+    )
+    return _page(f"Deliveries of {repo.full_name}", rows or "<p>none yet</p>")
 
 
 def _issue(data: ForgeData, repo: Repository, issue: Issue) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, unquote
 from coordinator.demo.forge.actions import Actions, Refused
 from coordinator.demo.forge.data import ForgeData
 from coordinator.demo.forge.dialect import Dialect
-from coordinator.demo.forge.model import Access, Issue, Repository
+from coordinator.demo.forge.model import Access, Issue, Repository, Token
 from coordinator.demo.forge.postman import Postman
 from coordinator.demo.forge.shapes import Json, Shapes
 
@@ -65,6 +65,8 @@ class Call:
     login: str | None
     part: dict[str, str]
     raw: bytes
+    # "repos" or "issues" where the token may see none but public ones, else "".
+    public_only: str = ""
 
     @property
     def data(self) -> ForgeData:
@@ -119,9 +121,15 @@ class Call:
                 raise _Moved(self._moved_to(moved))
         if found is None or not self.data.may(found, self.login, "read"):
             raise Refused(404, NOT_FOUND)
+        if self.public_only and found.private:
+            raise Refused(403, f"token scope is limited to public {self.public_only}")
         if not self.data.may(found, self.login, access):
             raise Refused(403, _needs(access))
         return found
+
+    def sees(self, repo: Repository) -> bool:
+        """Whether a list of repositories, or of what is in them, shows this one."""
+        return self.data.may(repo, self.login, "read") and not (self.public_only and repo.private)
 
     def issue(self, repo: Repository) -> Issue:
         found = self.data.issue(repo, self.number("index"))
@@ -217,6 +225,12 @@ def _needs(access: Access) -> str:
     return "user should have a permission to write to a repo"
 
 
+def _limit(token: Token | None, at: Route) -> str:
+    if token is None or "public-only" not in token.scopes:
+        return ""
+    return "issues" if at.scope == "issue" else "repos"
+
+
 class Rest:
     """The whole interface of one forge: a request in, an answer out, without waiting."""
 
@@ -253,16 +267,18 @@ class Rest:
             if found is None:
                 raise Refused(404, NOT_FOUND)
             at, part = found
-            login = self._who(headers.get("authorization", ""), at)
+            token = self._token(headers.get("authorization", ""), at)
+            login = None if token is None else token.login
             fields = {k: v[-1] for k, v in parse_qs(query, keep_blank_values=True).items()}
-            return at.respond(Call(self, method, path, fields, login, part, raw))
+            limit = _limit(token, at)
+            return at.respond(Call(self, method, path, fields, login, part, raw, limit))
         except _Moved as moved:
             where = f"{moved}?{query}" if query else str(moved)
             return Answer(301, None, [("Location", where)])
         except Refused as refused:
             return self._refusal(refused, login)
 
-    def _who(self, authorization: str, at: Route) -> str | None:
+    def _token(self, authorization: str, at: Route) -> Token | None:
         kind, _, text = authorization.partition(" ")
         if not authorization:
             return None
@@ -271,7 +287,7 @@ class Rest:
             raise Refused(401, "invalid username, password or token")
         for category in filter(None, at.scope.split("+")):
             self._require_scope(token.scopes, at.method, category)
-        return token.login
+        return token
 
     def _require_scope(self, scopes: frozenset[str], method: str, category: str) -> None:
         wanted = f"{'read' if method == 'GET' else 'write'}:{category}"

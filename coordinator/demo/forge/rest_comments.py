@@ -37,6 +37,8 @@ def _create(call: Call) -> Answer:
     repo, by, form = call.repo(), call.doer, call.body("body")
     issue = call.issue(repo)
     _require_not_archived(repo)
+    if issue.is_locked and not call.data.may(repo, by, "write"):
+        raise Refused(403, "You cannot comment on a locked issue.")
     comment = call.do.comment(issue, str(form["body"]), by=by)
     return Answer(201, call.shapes.comment(comment, issue, by))
 
@@ -64,9 +66,12 @@ def _delete(call: Call) -> Answer:
 
 
 def _react(call: Call) -> Answer:
-    comment, _ = _find(call, call.repo())
+    repo = call.repo()
+    comment, issue = _find(call, repo)
     if call.method == "GET":
         return Answer(200, [call.shapes.reaction(each) for each in comment.reactions])
+    if issue.is_locked and not call.data.may(repo, call.doer, "write"):
+        raise Refused(403, "no permission to change reaction")
     return react(call, comment.reactions)
 
 

@@ -27,20 +27,25 @@ class _Filter:
     query: dict[str, str]
     since: datetime | None
     before: datetime | None
+    # One of the labels is enough, instead of all.
+    any_label: bool = False
 
     @classmethod
-    def of(cls, call: Call) -> Self:
-        return cls(call.query, call.instant("since"), call.instant("before"))
+    def of(cls, call: Call, *, any_label: bool = False) -> Self:
+        return cls(call.query, call.instant("since"), call.instant("before"), any_label)
 
     def issues(self, call: Call, repo: Repository) -> list[Issue]:
         labels = self._labels(repo)
         return [
             issue
             for issue in call.data.issues_of(repo)
-            if labels <= set(issue.label_ids)
+            if self._is_labelled(labels, set(issue.label_ids))
             and (repo.has_issues or issue.is_pull)
             and self._is_wanted(issue)
         ]
+
+    def _is_labelled(self, wanted: set[int], held: set[int]) -> bool:
+        return bool(wanted & held) or not wanted if self.any_label else wanted <= held
 
     def _labels(self, repo: Repository) -> set[int]:
         """The ids of the labels asked for. A name nobody knows is dropped, its filter with it."""
@@ -73,8 +78,8 @@ def _list(call: Call) -> Answer:
 
 def _search(call: Call) -> Answer:
     """All repositories one may see, or the owner's."""
-    owner, wanted = call.query.get("owner"), _Filter.of(call)
-    repos = [repo for repo in call.data.repos.values() if call.data.may(repo, call.login, "read")]
+    owner, wanted = call.query.get("owner"), _Filter.of(call, any_label=True)
+    repos = [repo for repo in call.data.repos.values() if call.sees(repo)]
     own = [repo for repo in repos if owner is None or repo.owner.lower() == owner.lower()]
     found = [issue for repo in own for issue in wanted.issues(call, repo)]
     return call.listed(_in_order(call, found), lambda issue: call.shapes.issue(issue, call.login))
@@ -248,6 +253,14 @@ def react(call: Call, reactions: list[Reaction]) -> Answer:
     return Answer(201, call.shapes.reaction(reactions[-1]))
 
 
+def _lock(call: Call) -> Answer:
+    """People lock in the browser of either product; through this interface only in one."""
+    if not call.dialect.has_lock_api:
+        raise Refused(404, NOT_FOUND)
+    call.do.lock(call.issue(call.repo("write")), is_locked=call.method == "PUT")
+    return Answer(204)
+
+
 def _react(call: Call) -> Answer:
     issue = call.issue(call.repo())
     if call.method == "GET":
@@ -265,6 +278,8 @@ ISSUE_ROUTES: tuple[Route, ...] = (
     route("POST", _ISSUE + "/assignees", "issue", _assignees),
     route("DELETE", _ISSUE + "/assignees", "issue", _assignees),
     route("GET", _ISSUE + "/assignees/{user}", "issue", _assignees),
+    route("PUT", _ISSUE + "/lock", "issue", _lock),
+    route("DELETE", _ISSUE + "/lock", "issue", _lock),
     route("GET", _ISSUE + "/reactions", "issue", _react),
     route("POST", _ISSUE + "/reactions", "issue", _react),
 )

@@ -77,7 +77,7 @@ def _search(call: Call) -> Answer:
 
 
 def _readable(call: Call) -> list[Repository]:
-    return [repo for repo in call.data.repos.values() if call.data.may(repo, call.login, "read")]
+    return [repo for repo in call.data.repos.values() if call.sees(repo)]
 
 
 def _get(call: Call) -> Answer:

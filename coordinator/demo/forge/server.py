@@ -95,7 +95,7 @@ class _Connection:
         route = found[0].name if found else f"{method} (unknown)"
         self._server.requests[route] += 1
         headers = {name.decode("ascii"): value.decode("latin-1") for name, value in request.headers}
-        page = page_at(self._rest.data, target.partition("?")[0]) if method == "GET" else None
+        page = self._page(target.partition("?")[0]) if method == "GET" else None
         if page is not None:
             await self._write(200, "text/html; charset=utf-8", page.encode(), _PAGE_HEADERS)
             return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
@@ -109,6 +109,9 @@ class _Connection:
         else:
             await self._misbehave(fault, respond)
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+
+    def _page(self, path: str) -> str | None:
+        return page_at(self._rest.data, path, self._rest.postman.history)
 
     async def _read(self) -> tuple[h11.Request | None, bytes]:
         request: h11.Request | None = None

@@ -158,7 +158,7 @@ class Shapes:
             # Both products write null, never an empty list.
             "assignees": people or None,
             "state": "open" if issue.is_open else "closed",
-            "is_locked": False,
+            "is_locked": issue.is_locked,
             "comments": issue.comments,
             "created_at": self.stamp(issue.created_at),
             "updated_at": self.stamp(issue.updated_at),

@@ -87,7 +87,7 @@ class Agreement:
                 yield f"{ref} is known but gone"
 
     def _of_facts(self, issue: Issue, facts: IssueFacts) -> Iterator[str]:
-        data = self.forge.data
+        data, resolve = self.forge.data, self.known.repositories.resolve
         milestone = data.milestone_of(issue)
         pairs = {
             "title": (facts.title, issue.title),
@@ -97,7 +97,7 @@ class Agreement:
             "labels": (sorted(facts.labels), sorted(self._labels(issue, ours=False))),
             "milestone": (facts.milestone, None if milestone is None else milestone.title),
             "repository": (facts.repo_name and self._name(issue), data.repo_of(issue).full_name),
-            "stated": (list(facts.blocked_by), self._stated(issue)),
+            "stated": ([*map(resolve, facts.blocked_by)], self._stated(issue)),
         }
         if issue.is_open:  # a closed one waits for nothing, so nobody asks
             pairs["native"] = (self._native(facts), self._edges(issue))

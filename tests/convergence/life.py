@@ -20,9 +20,10 @@ from trio.testing import MockClock
 from coordinator.app import Running, serve
 from coordinator.config import Repositories, Settings
 from coordinator.edges.journal import Stored
+from coordinator.edges.request_body import send_in_one_piece
 from coordinator.rules.fleet import Fleet
 
-__all__ = ["SECRET", "Life", "settings_for"]
+__all__ = ["SECRET", "Life", "is_busy", "settings_for"]
 
 SECRET = "convergence-secret"
 # Sweeps come when they are asked for, and at the start.
@@ -64,9 +65,18 @@ class Life:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.settings.port}"
 
+    @property
+    def is_at_the_disk(self) -> bool:
+        """Whether it may be waiting for the disk: while it opens or closes its journal or asks it."""
+        if self._scope is None:
+            return False
+        if self.running is None or self._scope.cancel_called:
+            return True
+        return self.running.journal.health().queued > 0
+
     async def start(self) -> None:
         """Up and serving, on the port it had before."""
-        with _real_time(), trio.fail_after(_READY_WITHIN_S):
+        with trio.fail_after(_READY_WITHIN_S):
             self.running = await self.nursery.start(self._live)
         self.lives += 1
         port = int(self.running.url.rpartition(":")[2])
@@ -84,7 +94,7 @@ class Life:
 
         self._ended = trio.Event()
         try:
-            with trio.CancelScope() as self._scope:
+            with _watching_the_disk(self), trio.CancelScope() as self._scope:
                 await serve(self.settings, on_ready=ready)
         finally:
             self.running = None
@@ -100,7 +110,12 @@ class Life:
 
     async def refresh(self) -> int:
         """Ask for a sweep now; the status of the answer."""
-        async with httpx.AsyncClient(base_url=self.url, timeout=30, trust_env=False) as http:
+        async with httpx.AsyncClient(
+            base_url=self.url,
+            timeout=30,
+            trust_env=False,
+            event_hooks={"request": [send_in_one_piece]},
+        ) as http:
             return (await http.post("/api/v1/refresh")).status_code
 
     async def read(self) -> list[Stored]:
@@ -116,26 +131,46 @@ class Life:
         quiet = 0
         while quiet < 2:
             state = await self.get("/state")
-            quiet = quiet + 1 if not _busy(state["tree"]) else 0
+            quiet = quiet + 1 if not is_busy(state["tree"]) else 0
             await trio.sleep(0.05)
 
 
+class _DiskWatch(trio.abc.Instrument):
+    """Keeps a test's clock from jumping while the disk works, which no task shows."""
+
+    def __init__(self, life: Life, clock: MockClock) -> None:
+        self._life = life
+        self._clock = clock
+        self._idle_s = clock.autojump_threshold
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        wanted_s = math.inf if self._life.is_at_the_disk else self._idle_s
+        if self._clock.autojump_threshold != wanted_s:
+            self._clock.autojump_threshold = wanted_s
+
+    def leave(self) -> None:
+        trio.lowlevel.remove_instrument(self)
+        self._clock.autojump_threshold = self._idle_s
+
+
 @contextmanager
-def _real_time() -> Iterator[None]:
-    """No jumps of a test's clock: opening a journal is a wait for the disk that no task shows."""
+def _watching_the_disk(life: Life) -> Iterator[None]:
     clock = trio.lowlevel.current_clock()
-    threshold_s = clock.autojump_threshold if isinstance(clock, MockClock) else 0.0
+    if not isinstance(clock, MockClock):
+        yield
+        return
+    watch = _DiskWatch(life, clock)
+    trio.lowlevel.add_instrument(watch)
     try:
-        if isinstance(clock, MockClock):
-            clock.autojump_threshold = math.inf
         yield
     finally:
-        if isinstance(clock, MockClock):
-            clock.autojump_threshold = threshold_s
+        watch.leave()
 
 
-def _busy(node: dict[str, Any]) -> bool:
+def is_busy(node: dict[str, Any], *more: str) -> bool:
+    """Whether an actor in this part of the tree has anything to read or to ask, or any of the `more`
+    that it may show of itself."""
     state = node.get("state")
-    counts = ("lag", "reads_pending", "reads_in_flight", "running")
+    counts = ("lag", "reads_pending", "reads_in_flight", "running", *more)
     own = isinstance(state, dict) and any(state.get(name) for name in counts)
-    return own or any(_busy(child) for child in node["children"])
+    return own or any(is_busy(child, *more) for child in node["children"])

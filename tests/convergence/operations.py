@@ -5,6 +5,7 @@ and repositories are named by a number, taken modulo those there are when its tu
 """
 
 from dataclasses import dataclass
+from random import Random
 from typing import Literal
 
 from hypothesis import strategies as st
@@ -33,6 +34,7 @@ __all__ = [
     "SetMilestone",
     "Unassign",
     "Unblock",
+    "anything",
     "chaos",
     "losses",
 ]
@@ -291,3 +293,40 @@ def losses(most: int) -> st.SearchStrategy[Plan]:
     lost = st.builds(Post, st.sampled_from(_LOSSES), st.integers(1, 2))
     operations = st.lists(st.one_of(*_ALTER, lost, lost), min_size=3, max_size=most).map(tuple)
     return st.builds(Plan, st.sampled_from(_WATCHED), operations)
+
+
+_WORDS = ("Any news?", "/coordinator explain", "/coordinator park not before the release",
+          "/coordinator resume", "/coordinator retry", "/coordinator estimate 40k hard",
+          "/coordinator assign agent-a", "/coordinator dance")  # fmt: skip
+
+
+def anything(draw: Random) -> Operation:
+    """Something that somebody does, without hypothesis: for plays that cannot be played again."""
+    issue, other = draw.randrange(1_000), draw.randrange(1_000)
+    login: Login = draw.choice(("coder-bot", "coder-bot", "agent-a", "maria"))
+    match draw.randrange(30):
+        case 0 | 1 | 2 | 3 | 4:
+            after = other if draw.random() < 0.4 else None
+            return Open(draw.randrange(2), (login,), after=after, is_pull=draw.random() < 0.1)
+        case 5 | 6 | 7 | 8 | 9 | 10 | 11:
+            return Say(issue, draw.choice(_WORDS), draw.choice(_PEOPLE))
+        case 12 | 13:
+            return Rewrite(issue, other if draw.random() < 0.5 else None)
+        case 14 | 15 | 16:
+            return Assign(issue, login)
+        case 17 | 18:
+            return Unassign(issue, login)
+        case 19 | 20 | 21:
+            return Close(issue)
+        case 22 | 23:
+            return Reopen(issue)
+        case 24 | 25:
+            return Block(issue, other)
+        case 26:
+            return Unblock(issue, other)
+        case 27:
+            return Label(issue, tuple(draw.sample(("priority/1", "kind/bug", "help wanted"), 2)))
+        case 28:
+            return draw.choice((Retitle(issue), SetMilestone(issue, draw.choice((None, "v1", "v2")))))
+        case _:
+            return draw.choice((Delete(issue), Rename(draw.randrange(2))))

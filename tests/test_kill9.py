@@ -188,7 +188,7 @@ def test_every_200_survives_kill_9_and_nothing_is_dispatched_twice(tmp_path: Pat
     for team in teams:
         team.ended.set()
     for team in teams:
-        team.join(timeout=15)
+        team.join(timeout=60)
     refs = [f"{repo}/{number}" for team in teams for repo, number in team.world.issues]
     states = last_life(environment, log, acknowledged, refs)
     deliveries, events = trio.run(read_everything, tmp_path / "journal.sqlite3")

@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -13,14 +12,7 @@ from coordinator.log import LineWriter, Redaction, configure_log, wants_json
 SECRET = "s3cr3t-value-of-the-hook"
 
 
-@pytest.fixture(autouse=True)
-def _undo() -> Iterator[None]:
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    yield
-    structlog.reset_defaults()
-    root.setLevel(level)
-    root.handlers[:] = handlers
+pytestmark = pytest.mark.usefixtures("own_log_setup")
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from bench.coordinator_process import SECRET, CoordinatorProcess, base_environme
 from coordinator.demo.payloads import ForgeWorld, SignedDelivery
 
 # What a stop takes beyond its deadlines on a machine with other things to do.
-SLACK_S = 10.0
+SLACK_S = 30.0
 STUBBORN = (sys.executable, "-m", "tests.fakes.stubborn_coordinator")
 
 
@@ -45,8 +45,9 @@ def connect(process: CoordinatorProcess) -> socket.socket:
 def answer_of(line: socket.socket) -> bytes:
     """Everything until the server closes."""
     received = b""
-    while chunk := line.recv(65_536):
-        received += chunk
+    with suppress(ConnectionResetError):
+        while chunk := line.recv(65_536):
+            received += chunk
     return received
 
 
@@ -63,7 +64,7 @@ def wait_in_flight(process: CoordinatorProcess, connections: int) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_one_signal_stops_in_order_with_exit_code_0(tmp_path: Path, number: signal.Signals) -> None:
     """An idle coordinator ends by itself after one signal, long before any deadline, and says so."""
-    with serving(tmp_path) as process:
+    with serving(tmp_path, SHUTDOWN_TIMEOUT_S="600") as process:
         process.send(number)
         assert process.wait_exit(SLACK_S) == 0
         events = [line["event"] for line in process.lines()]
@@ -75,7 +76,7 @@ def test_a_request_in_flight_is_finished_before_the_end(tmp_path: Path) -> None:
     """A delivery whose second half arrives after SIGTERM is stored and answered 200; new connections
     are refused meanwhile."""
     whole = request_of(a_delivery())
-    with serving(tmp_path, SHUTDOWN_TIMEOUT_S="20") as process, connect(process) as line:
+    with serving(tmp_path, SHUTDOWN_TIMEOUT_S="600") as process, connect(process) as line:
         line.sendall(whole[:-100])
         wait_in_flight(process, 1)
         process.send(signal.SIGTERM)
@@ -101,7 +102,7 @@ def test_a_long_poll_never_holds_up_a_stop(tmp_path: Path) -> None:
     config = tmp_path / "coordinator.toml"
     config.write_text(fleet_toml(1))
     with (
-        serving(tmp_path, COORDINATOR_CONFIG=str(config), SHUTDOWN_TIMEOUT_S="60") as process,
+        serving(tmp_path, COORDINATOR_CONFIG=str(config), SHUTDOWN_TIMEOUT_S="600") as process,
         connect(process) as line,
     ):
         line.sendall(b"GET /api/v1/agents/agent-0/orders?wait_s=60 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -120,13 +121,14 @@ def test_a_client_that_dawdles_is_cut_at_the_deadline(tmp_path: Path) -> None:
         line.sendall(whole[:-100])
         wait_in_flight(process, 1)
         process.send(signal.SIGTERM)
-        assert process.wait_exit(0.5 + SLACK_S) == 0
+        assert process.wait_exit(SLACK_S) == 0
+        assert b" 408 " not in answer_of(line)  # which it gets when its own time is up
 
 
 def test_a_second_signal_hurries(tmp_path: Path) -> None:
-    """With a minute of grace left for a client that dawdles, a second signal ends it now, in order."""
+    """With minutes of grace left for a client that dawdles, a second signal ends it now, in order."""
     whole = request_of(a_delivery())
-    with serving(tmp_path, SHUTDOWN_TIMEOUT_S="60") as process, connect(process) as line:
+    with serving(tmp_path, SHUTDOWN_TIMEOUT_S="600") as process, connect(process) as line:
         line.sendall(whole[:-100])
         wait_in_flight(process, 1)
         process.send(signal.SIGTERM)
@@ -179,7 +181,7 @@ def refused(environment: dict[str, str]) -> str:
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 2, done

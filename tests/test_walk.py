@@ -60,7 +60,9 @@ def settings_in(path: Path) -> Settings:
 
 
 def rehearsal(spec: AgentSpec) -> Driver:
-    return RehearsalDriver(spec, now_s=trio.current_time, started_at=utc_now(), speed=200.0)
+    return RehearsalDriver(
+        spec, now_s=trio.current_time, started_at=utc_now(), speed=200.0, longest_s=0.1
+    )
 
 
 async def walk(path: Path, story: Callable[[Running, httpx.AsyncClient], Awaitable[None]]) -> None:
@@ -69,9 +71,9 @@ async def walk(path: Path, story: Callable[[Running, httpx.AsyncClient], Awaitab
     async def told(running: Running) -> None:
         try:
             async with httpx.AsyncClient(
-                base_url=running.url, timeout=10, event_hooks={"request": [send_in_one_piece]}
+                base_url=running.url, timeout=60, event_hooks={"request": [send_in_one_piece]}
             ) as client:
-                with trio.fail_after(60):
+                with trio.fail_after(120):
                     await story(running, client)
         finally:
             await running.tree.stop()
@@ -81,7 +83,7 @@ async def walk(path: Path, story: Callable[[Running, httpx.AsyncClient], Awaitab
 
 async def post(client: httpx.AsyncClient, delivery: SignedDelivery) -> str:
     """Deliver, once more if the server was just being restarted; the status word."""
-    for _ in range(50):
+    for _ in range(600):
         try:
             answer = await client.post(
                 "/webhook/gitea", content=delivery.body, headers=dict(delivery.headers)

@@ -24,6 +24,7 @@ from coordinator.demo.forge import (
     VirtualClock,
     open_forge,
 )
+from coordinator.edges.request_body import send_in_one_piece
 
 __all__ = [
     "BOT",
@@ -62,5 +63,8 @@ async def rest_client(forge: Forge, token: str = "") -> AsyncIterator[httpx.Asyn
     """An HTTP client of the REST interface; without a token nobody in particular."""
     headers = {"Authorization": f"token {token}"} if token else {}
     url = f"{forge.url}/api/v1"
-    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
+    hooks = {"request": [send_in_one_piece]}
+    async with httpx.AsyncClient(
+        base_url=url, headers=headers, trust_env=False, timeout=60, event_hooks=hooks
+    ) as http:
         yield http

@@ -1,7 +1,8 @@
 """One life of a journal under load, to be killed: accepts deliveries until it dies.
 
 Run as a process: `python -m tests.fakes.powercut_life PATH SYNCHRONOUS TASKS LIFE`. A delivery
-that is refused is sent again. Its id goes to standard output once it was acknowledged, not before.
+that is refused is sent again. Its id goes to standard output once it was acknowledged, not before; each
+refusal is a line on standard error.
 """
 
 import os
@@ -27,6 +28,7 @@ async def live(path: Path, synchronous: str, tasks: int, life: str) -> None:
         try:
             await journal.accept(sent)
         except JournalUnavailable:
+            os.write(2, b"refused\n")
             return False
         return True
 
